@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* sgring: what differs between kernel versions, all of it, and nothing else */
+#ifndef SGRING_COMPAT_H
+#define SGRING_COMPAT_H
+
+#include <linux/dma-mapping.h>
+#include <linux/dmaengine.h>
+#include <linux/hrtimer.h>
+#include <linux/mm.h>
+#include <linux/version.h>
+
+/* The largest order of the page allocator: exclusive before 6.4, renamed in 6.8. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+#define SGRING_MAX_ORDER	(MAX_ORDER - 1)
+#elif LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#define SGRING_MAX_ORDER	MAX_ORDER
+#else
+#define SGRING_MAX_ORDER	MAX_PAGE_ORDER
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
+{
+	vma->vm_flags |= flags;
+}
+
+static inline void vm_flags_clear(struct vm_area_struct *vma, unsigned long flags)
+{
+	vma->vm_flags &= ~flags;
+}
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 12, 0)
+static inline struct device *dmaengine_get_dma_device(struct dma_chan *chan)
+{
+	return chan->device->dev;
+}
+#endif
+
+/* struct vm_operations_struct: split became may_split. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 11, 0)
+#define may_split	split
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+static inline void hrtimer_setup(struct hrtimer *timer,
+				 enum hrtimer_restart (*function)(struct hrtimer *),
+				 clockid_t clock, enum hrtimer_mode mode)
+{
+	hrtimer_init(timer, clock, mode);
+	timer->function = function;
+}
+#endif
+
+/* class_create() lost its module argument. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+#define sgring_class_create(name)	class_create(THIS_MODULE, name)
+#else
+#define sgring_class_create(name)	class_create(name)
+#endif
+
+#endif /* SGRING_COMPAT_H */

@@ -1,0 +1,765 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * sgring: the hot path: completions to the CQ, the SQ to the engine
+ *
+ * One function does it all, pump(), under the stream's lock: retire what the
+ * engine has finished, take what the application has returned, give the engine
+ * what it can hold. It is called by
+ *
+ *   the engine's callback   every completed transfer          softirq
+ *   sq_timer_fn()           while the engine has no slot      softirq
+ *   worker()                in place of both, where cache     process
+ *                           maintenance costs time
+ *   sgring_pump_kick()      when NEED_WAKEUP was seen          process
+ *   sgring_pump_begin()     arm                               process
+ *
+ * Nothing here allocates, and no loop is longer than a ring.
+ *
+ * Three regimes. Backlogged: the engine runs dry, the timer looks at the SQ,
+ * after sq_idle_usec it raises NEED_WAKEUP. Idle: the callback looks at the SQ.
+ * Balanced: both sides find work whenever they look.
+ */
+#include <linux/dma-mapping.h>
+#include <linux/dmaengine.h>
+#include <linux/ktime.h>
+#include <linux/poll.h>
+
+#include "compat.h"
+#include "stream.h"
+
+/* SQ entries one pass takes at most: far more than an engine holds. */
+#define PASS_ENTRIES	1024
+
+/* Time by the clock of the set-up, ns. Any context. */
+u64 sgring_now(const struct sgring_stream *s)
+{
+	switch (s->setup.clock) {
+	case SGRING_CLOCK_REALTIME:
+		return ktime_get_real_ns();
+	case SGRING_CLOCK_TAI:
+		return ktime_get_clocktai_ns();
+	case SGRING_CLOCK_BOOTTIME:
+		return ktime_get_boottime_ns();
+	case SGRING_CLOCK_MONOTONIC_RAW:
+		return ktime_get_raw_ns();
+	default:
+		return ktime_get_ns();
+	}
+}
+
+static ktime_t usec(u32 us)
+{
+	return ns_to_ktime((u64)us * NSEC_PER_USEC);
+}
+
+static struct sgring_cell *cell_at(struct sgring_stream *s, u32 index)
+{
+	return &s->cells[index % SGRING_CELLS];
+}
+
+static void slot_state(struct sgring_stream *s, struct sgring_slot *slot, u32 state)
+{
+	slot->state = state;
+	sgring_table_state(&s->rings, slot->index, state, sgring_now(s));
+}
+
+static void kernel_flags(struct sgring_stream *s, u32 set, u32 clear)
+{
+	WRITE_ONCE(s->rings.kernel->flags, (s->rings.kernel->flags | set) & ~clear);
+}
+
+/* An index of the application is nonsense: stop, in a context that can. */
+static void fail(struct sgring_stream *s, s32 status)
+{
+	if (!s->active || !s->refill)
+		return;
+	s->stats.index_bad++;
+	s->refill = false;
+	s->fail_status = status;
+	schedule_work(&s->fail_work);
+}
+
+/* Tell waiters of all entries there are. */
+static void announce(struct sgring_stream *s)
+{
+	s->announced = s->rings.cq_producer;
+	if (wq_has_sleeper(&s->wait)) {
+		s->stats.wakeups++;
+		wake_up_interruptible_poll(&s->wait, EPOLLIN | EPOLLRDNORM);
+	}
+}
+
+/*
+ * Is a batch complete? Or can it not become so, because fewer slots are left
+ * than it takes?
+ */
+static void announce_check(struct sgring_stream *s)
+{
+	int pending = sgring_cq_pending(&s->rings);
+	u32 consumer = s->rings.cq_producer - max(pending, 0);
+	u32 unannounced;
+
+	if (pending <= 0)
+		return;
+	if ((s32)(consumer - s->announced) > 0)
+		s->announced = consumer;
+	unannounced = s->rings.cq_producer - s->announced;
+	if (!unannounced)
+		return;
+	if (unannounced >= s->setup.wake_slots ||
+	    pending + s->slots_engine + s->slots_free < s->setup.wake_slots)
+		announce(s);
+	else if (s->setup.wake_usec != SGRING_OFF && !hrtimer_is_queued(&s->wake_timer) &&
+		 wq_has_sleeper(&s->wait))
+		hrtimer_start(&s->wake_timer, usec(s->setup.wake_usec),
+			      HRTIMER_MODE_REL_SOFT);
+}
+
+static enum hrtimer_restart wake_timer_fn(struct hrtimer *timer)
+{
+	struct sgring_stream *s = container_of(timer, struct sgring_stream, wake_timer);
+
+	spin_lock_bh(&s->lock);
+	if (s->active && sgring_cq_pending(&s->rings) > 0)
+		announce(s);
+	spin_unlock_bh(&s->lock);
+	return HRTIMER_NORESTART;
+}
+
+/* What the transfer says about itself: bytes moved, flags, status. */
+static u32 cell_result(struct sgring_stream *s, const struct sgring_cell *cell, u32 *flags,
+		       s32 *status)
+{
+	u32 moved = cell->length - cell->residue;
+
+	if (cell->residue > cell->length) {
+		s->stats.residue_bad++;
+		*status = -EPROTO;
+		moved = 0;
+	}
+	if (cell->failed) {
+		s->stats.engine_errors++;
+		*status = -EIO;
+	}
+	if (*status)
+		return s->engine.length_known ? moved : 0;
+	if (!s->engine.length_known && !cell->residue)
+		*flags |= SGRING_CQE_LENGTH_ASSUMED;
+	else if (s->client.ops && s->client.ops->end_of_packet)
+		*flags |= cell->end_of_packet ? SGRING_CQE_EOP : 0;
+	else if (cell->residue)
+		*flags |= SGRING_CQE_EOP;
+	return moved;
+}
+
+/* The oldest transfer is over and the CPU's: account for it, tell of it. */
+static void cell_retire(struct sgring_stream *s, struct sgring_cell *cell, u32 more_flags)
+{
+	struct sgring_slot *slot = cell->slot;
+	u64 lost = cell->lost_bytes - s->lost_seen;
+	u32 flags = more_flags;
+	s32 status = 0;
+	u32 moved = cell_result(s, cell, &flags, &status);
+	struct sgring_cqe cqe;
+
+	s->lost_seen = cell->lost_bytes;
+	s->stats.lost_bytes += lost;
+	s->gap += lost;
+	s->position += lost;
+	cell->state = SGRING_CELL_IDLE;
+	s->cell_head++;
+
+	if (!slot) {
+		s->stats.dropped_slots++;
+		s->stats.dropped_bytes += moved;
+		s->gap += moved;
+		s->position += moved;
+		s->sequence++;
+		return;
+	}
+
+	if (s->gap)
+		flags |= SGRING_CQE_GAP;
+	if (s->stall_mark)
+		flags |= SGRING_CQE_STALL;
+	if (cell->device_time)
+		flags |= SGRING_CQE_DEVICE_TIME;
+	cqe = (struct sgring_cqe) {
+		.sequence = s->sequence,
+		.position_bytes = s->position,
+		.host_time_ns = cell->time_ns,
+		.device_time_ns = cell->device_time_ns,
+		.cookie = slot->cookie,
+		.slot = slot->index,
+		.length_bytes = status ? 0 : moved,
+		.flags = flags,
+		.status = status,
+		.engine_slots = --s->slots_engine,
+	};
+	sgring_table_transfer(&s->rings, slot->index, s->sequence, s->position);
+	slot_state(s, slot, SGRING_SLOT_APP);
+	s->slots_app++;
+	s->stall_mark = false;
+	s->gap = 0;
+	s->sequence++;
+	s->position += moved;
+	if (status) {
+		/* What a failed transfer had moved is lost, and known to be. */
+		s->gap += moved;
+		s->stats.lost_bytes += moved;
+	}
+	s->stats.slots_done++;
+	s->stats.bytes_done += cqe.length_bytes;
+	if (moved < cell->length && !status)
+		s->stats.short_slots++;
+	if (flags & SGRING_CQE_LENGTH_ASSUMED)
+		s->stats.assumed_slots++;
+	sgring_cq_post(&s->rings, &cqe);
+	if (status)
+		announce(s);
+}
+
+static void retire(struct sgring_stream *s)
+{
+	bool any = false;
+
+	while (sgring_inflight(s)) {
+		struct sgring_cell *cell = cell_at(s, s->cell_head);
+
+		if (cell->state == SGRING_CELL_DONE && (!s->deferred || !cell->slot)) {
+			if (cell->slot)
+				dma_sync_sgtable_for_cpu(s->engine.dma_dev, &cell->slot->table,
+							 sgring_dma_dir(s));
+			cell->state = SGRING_CELL_SYNCED;
+		}
+		if (cell->state != SGRING_CELL_SYNCED)
+			break;
+		cell_retire(s, cell, 0);
+		any = true;
+	}
+	if (any && !s->refill && !sgring_inflight(s))
+		wake_up(&s->idle_wait);
+}
+
+/* A slot becomes the kernel's again, for the engine to fill. */
+static void slot_take(struct sgring_stream *s, struct sgring_slot *slot, u64 cookie)
+{
+	slot->cookie = cookie;
+	slot_state(s, slot, SGRING_SLOT_FREE);
+	s->slots_app--;
+	s->slots_free++;
+	s->stats.sq_taken++;
+	if (s->deferred) {
+		list_add_tail(&slot->node, &s->dirty);
+		return;
+	}
+	dma_sync_sgtable_for_device(s->engine.dma_dev, &slot->table, sgring_dma_dir(s));
+	list_add_tail(&slot->node, &s->free);
+}
+
+static bool sqe_valid(const struct sgring_stream *s, const struct sgring_sqe *sqe)
+{
+	return sqe->slot < s->setup.slot_count && !sqe->flags && !sqe->reserved &&
+	       !sqe->offset_bytes && !sqe->length_bytes &&
+	       s->slots[sqe->slot].state == SGRING_SLOT_APP;
+}
+
+/* Take what is in the SQ; true if anything was. */
+static bool take(struct sgring_stream *s)
+{
+	int used = sgring_sq_used(&s->rings);
+	struct sgring_sqe sqe;
+	int i;
+
+	if (used < 0) {
+		fail(s, -EPROTO);
+		return false;
+	}
+	used = min(used, PASS_ENTRIES);
+	for (i = 0; i < used; i++) {
+		sgring_sq_copy(&s->rings, i, &sqe);
+		if (sqe_valid(s, &sqe))
+			slot_take(s, &s->slots[sqe.slot], sqe.cookie);
+		else
+			s->stats.sq_bad++;
+	}
+	if (used)
+		sgring_sq_taken(&s->rings, used);
+	return used;
+}
+
+static void callback(struct sgring_cell *cell, const struct dmaengine_result *result);
+
+static void callback_plain(void *param)
+{
+	callback(param, NULL);
+}
+
+static void callback_result(void *param, const struct dmaengine_result *result)
+{
+	callback(param, result);
+}
+
+/* Give the engine a slot, or the scratch slot (NULL); false: not now. */
+static bool submit(struct sgring_stream *s, struct sgring_slot *slot)
+{
+	struct sgring_cell *cell = cell_at(s, s->cell_tail);
+	struct sg_table *table = slot ? &slot->table : &s->scratch.table;
+	struct dma_async_tx_descriptor *tx;
+
+	tx = dmaengine_prep_slave_sg(s->engine.chan, table->sgl, table->nents,
+				     s->client.direction, DMA_PREP_INTERRUPT | DMA_CTRL_ACK);
+	if (!tx) {
+		s->stats.engine_busy++;
+		return false;
+	}
+	*cell = (struct sgring_cell) {
+		.stream = s,
+		.slot = slot,
+		.arm = s->arm,
+		.state = SGRING_CELL_SUBMITTED,
+		.length = s->setup.slot_bytes,
+	};
+	if (s->engine.quirks & SGRING_QUIRK_NO_RESULT)
+		tx->callback = callback_plain;
+	else
+		tx->callback_result = callback_result;
+	tx->callback_param = cell;
+	if (slot)
+		sgring_table_generation(&s->rings, slot->index);
+	cell->cookie = dmaengine_submit(tx);
+	if (dma_submit_error(cell->cookie)) {
+		cell->state = SGRING_CELL_IDLE;
+		s->stats.engine_busy++;
+		return false;
+	}
+	s->cell_tail++;
+	return true;
+}
+
+/* Keep the engine loaded. */
+static void refill(struct sgring_stream *s)
+{
+	bool drop = s->setup.overrun == SGRING_OVERRUN_DROP;
+	u32 depth = s->setup.queue_depth;
+	int room = sgring_cq_room(&s->rings);
+	bool any = false;
+
+	if (room < 0) {
+		fail(s, -EPROTO);
+		return;
+	}
+	/* Each slot in flight has its entry reserved, and the end of stream one. */
+	room -= s->slots_engine + 1;
+	s->cq_blocked = false;
+	while (s->refill && sgring_inflight(s) < depth) {
+		struct sgring_slot *slot = list_first_entry_or_null(&s->free, struct sgring_slot,
+								    node);
+
+		if (slot && room <= 0) {
+			s->stats.cq_full++;
+			s->cq_blocked = true;
+			slot = NULL;
+		}
+		/* A dropped slot must not make a returned one wait longer than it has to. */
+		if (!slot && (!drop || sgring_inflight(s) >= min(depth, 2U)))
+			break;
+		if (!submit(s, slot))
+			break;
+		any = true;
+		if (!slot)
+			continue;
+		list_del_init(&slot->node);
+		slot_state(s, slot, SGRING_SLOT_ENGINE);
+		s->slots_free--;
+		s->slots_engine++;
+		room--;
+	}
+	if (any)
+		dma_async_issue_pending(s->engine.chan);
+}
+
+/* Nobody will look at the SQ from now on, unless something is in it already. */
+static bool need_wakeup(struct sgring_stream *s)
+{
+	kernel_flags(s, SGRING_NEED_WAKEUP, 0); /* K */
+	smp_mb(); /* L: pairs with I, see uapi/linux/sgring_ring.h */
+	if (!sgring_sq_used(&s->rings) && /* M, and the same for a CQ that was full */
+	    !(s->cq_blocked && sgring_cq_room(&s->rings) > 1))
+		return true;
+	kernel_flags(s, 0, SGRING_NEED_WAKEUP);
+	return false;
+}
+
+/* The engine has nothing, or has something again. */
+static void starve_check(struct sgring_stream *s)
+{
+	bool starved = s->active && s->refill && !sgring_inflight(s);
+	u64 now;
+
+	if (starved == s->starved)
+		return;
+	now = ktime_get_ns();
+	s->starved = starved;
+	if (!starved) {
+		s->stats.stalled_ns += now - s->starved_since;
+		s->stall_mark = true;
+		kernel_flags(s, 0, SGRING_STARVED | SGRING_NEED_WAKEUP);
+		hrtimer_try_to_cancel(&s->sq_timer);
+		return;
+	}
+	s->starved_since = now;
+	s->stats.stalls++;
+	kernel_flags(s, SGRING_STARVED, 0);
+	announce(s);
+	if (s->setup.sq_idle_usec != SGRING_OFF || !need_wakeup(s))
+		hrtimer_start(&s->sq_timer, usec(s->setup.sq_poll_usec),
+			      HRTIMER_MODE_REL_SOFT);
+}
+
+/* See the head of this file; true if the SQ had anything. */
+static bool pump(struct sgring_stream *s)
+{
+	bool took;
+
+	retire(s);
+	took = take(s);
+	refill(s);
+	starve_check(s);
+	announce_check(s);
+	return took;
+}
+
+static enum hrtimer_restart sq_timer_fn(struct hrtimer *timer)
+{
+	struct sgring_stream *s = container_of(timer, struct sgring_stream, sq_timer);
+	enum hrtimer_restart again = HRTIMER_NORESTART;
+	u64 idle_ns = (u64)s->setup.sq_idle_usec * NSEC_PER_USEC;
+
+	spin_lock_bh(&s->lock);
+	if (!s->active || !s->starved)
+		goto out;
+	s->stats.timer_runs++;
+	if (s->deferred) {
+		if (sgring_sq_used(&s->rings) || s->slots_free) {
+			s->stats.timer_hits++;
+			schedule_work(&s->work);
+		}
+	} else if (pump(s)) {
+		s->stats.timer_hits++;
+	}
+	if (!s->active || !s->refill || !s->starved)
+		goto out;
+	if ((s->setup.sq_idle_usec == SGRING_OFF ||
+	     ktime_get_ns() - s->starved_since >= idle_ns) && need_wakeup(s))
+		goto out;
+	hrtimer_forward_now(timer, usec(s->setup.sq_poll_usec));
+	again = HRTIMER_RESTART;
+out:
+	spin_unlock_bh(&s->lock);
+	return again;
+}
+
+/*
+ * Where cache maintenance costs time: sync outside the lock. Only this worker
+ * moves cells from DONE to SYNCED and slots from dirty to free, so whatever it
+ * has picked stays while it does not hold the lock.
+ */
+static void worker(struct work_struct *work)
+{
+	struct sgring_stream *s = container_of(work, struct sgring_stream, work);
+	struct device *dev = s->engine.dma_dev;
+	u32 next;
+
+	spin_lock_bh(&s->lock);
+	if (!s->active)
+		goto out;
+	for (next = s->cell_head; next != s->cell_tail; next++) {
+		struct sgring_cell *cell = cell_at(s, next);
+
+		if (cell->state == SGRING_CELL_SYNCED)
+			continue;
+		if (cell->state != SGRING_CELL_DONE)
+			break;
+		if (cell->slot) {
+			spin_unlock_bh(&s->lock);
+			dma_sync_sgtable_for_cpu(dev, &cell->slot->table, sgring_dma_dir(s));
+			spin_lock_bh(&s->lock);
+		}
+		cell->state = SGRING_CELL_SYNCED;
+		pump(s);
+		/* pump() has retired cells up to this one, if all before were done. */
+		if ((s32)(s->cell_head - next) > 0)
+			next = s->cell_head - 1;
+	}
+	take(s);
+	while (s->active && !list_empty(&s->dirty)) {
+		struct sgring_slot *slot = list_first_entry(&s->dirty, struct sgring_slot, node);
+
+		spin_unlock_bh(&s->lock);
+		dma_sync_sgtable_for_device(dev, &slot->table, sgring_dma_dir(s));
+		cond_resched();
+		spin_lock_bh(&s->lock);
+		list_move_tail(&slot->node, &s->free);
+		pump(s);
+	}
+	pump(s);
+out:
+	spin_unlock_bh(&s->lock);
+}
+
+/* A transfer is over, says the engine. */
+static void callback(struct sgring_cell *cell, const struct dmaengine_result *result)
+{
+	struct sgring_stream *s = cell->stream;
+	const struct sgring_client_ops *ops = s->client.ops;
+
+	spin_lock_bh(&s->lock);
+	if (cell->arm != s->arm) {
+		s->stats.late_callbacks++;
+		goto out;
+	}
+	if (!s->active)
+		goto out;
+	if (cell->state != SGRING_CELL_SUBMITTED) {
+		s->stats.odd_callbacks++;
+		goto out;
+	}
+	/* Out of order: it waits for its turn, what is told stays in order. */
+	if (cell != cell_at(s, s->cell_head)) {
+		u32 index = s->cell_head;
+
+		while (cell_at(s, index) != cell &&
+		       cell_at(s, index)->state != SGRING_CELL_SUBMITTED)
+			index++;
+		if (cell_at(s, index) != cell)
+			s->stats.odd_callbacks++;
+	}
+	cell->state = SGRING_CELL_DONE;
+	cell->time_ns = sgring_now(s);
+	cell->failed = result && result->result != DMA_TRANS_NOERROR;
+	cell->residue = result ? result->residue : 0;
+	cell->lost_bytes = ops && ops->lost_bytes ? ops->lost_bytes(s->client.priv) :
+						    s->lost_seen;
+	if (ops && ops->device_time_ns)
+		cell->device_time = ops->device_time_ns(s->client.priv, &cell->device_time_ns);
+	if (ops && ops->end_of_packet)
+		cell->end_of_packet = ops->end_of_packet(s->client.priv);
+	if (s->deferred)
+		schedule_work(&s->work);
+	else
+		pump(s);
+out:
+	spin_unlock_bh(&s->lock);
+}
+
+/* Once, at registration. */
+void sgring_pump_init(struct sgring_stream *s)
+{
+	spin_lock_init(&s->lock);
+	init_waitqueue_head(&s->wait);
+	init_waitqueue_head(&s->idle_wait);
+	INIT_LIST_HEAD(&s->free);
+	INIT_LIST_HEAD(&s->dirty);
+	INIT_WORK(&s->work, worker);
+	INIT_WORK(&s->fail_work, sgring_fail_work);
+	hrtimer_setup(&s->sq_timer, sq_timer_fn, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
+	hrtimer_setup(&s->wake_timer, wake_timer_fn, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
+}
+
+/**
+ * sgring_pump_begin() - a new epoch; load the engine
+ * @s: in state READY, nothing in flight; under the mutex
+ */
+void sgring_pump_begin(struct sgring_stream *s)
+{
+	spin_lock_bh(&s->lock);
+	s->arm++;
+	s->stats.epoch++;
+	s->sequence = 0;
+	s->position = 0;
+	s->gap = 0;
+	s->lost_seen = 0;
+	s->stall_mark = false;
+	s->starved = false;
+	s->announced = s->rings.cq_producer;
+	WRITE_ONCE(s->rings.kernel->epoch, s->stats.epoch);
+	kernel_flags(s, 0, SGRING_NEED_WAKEUP | SGRING_STARVED);
+	s->active = true;
+	s->refill = true;
+	if (!s->deferred)
+		pump(s);
+	spin_unlock_bh(&s->lock);
+	if (s->deferred) {
+		schedule_work(&s->work);
+		flush_work(&s->work);
+	}
+}
+
+/* The engine gets no more slots, the scratch slot neither; under the mutex. */
+void sgring_pump_hold(struct sgring_stream *s)
+{
+	spin_lock_bh(&s->lock);
+	s->refill = false;
+	starve_check(s);
+	spin_unlock_bh(&s->lock);
+}
+
+/* Completions do not count any more, no timer and no worker runs; under the mutex. */
+void sgring_pump_end(struct sgring_stream *s)
+{
+	spin_lock_bh(&s->lock);
+	s->refill = false;
+	starve_check(s);
+	s->active = false;
+	spin_unlock_bh(&s->lock);
+	hrtimer_cancel(&s->sq_timer);
+	hrtimer_cancel(&s->wake_timer);
+	cancel_work_sync(&s->work);
+}
+
+/**
+ * sgring_pump_retire_rest() - deliver what had come, take back the rest
+ * @s: after sgring_pump_end(), the engine at rest; under the mutex
+ * @residue: what was missing in the transfer that was cut, or NULL: not known
+ *
+ * Return: true if a cut slot was delivered.
+ */
+bool sgring_pump_retire_rest(struct sgring_stream *s, const u32 *residue)
+{
+	struct sgring_cell *cell;
+	bool partial = false;
+
+	spin_lock_bh(&s->lock);
+	while (sgring_inflight(s)) {
+		cell = cell_at(s, s->cell_head);
+		if (cell->state == SGRING_CELL_SUBMITTED) {
+			if (!residue || *residue >= cell->length)
+				break;
+			cell->residue = *residue;
+			cell->time_ns = sgring_now(s);
+			cell->lost_bytes = s->lost_seen;
+			partial = cell->slot;
+			residue = NULL;
+		}
+		if (cell->slot) {
+			spin_unlock_bh(&s->lock);
+			dma_sync_sgtable_for_cpu(s->engine.dma_dev, &cell->slot->table,
+						 sgring_dma_dir(s));
+			spin_lock_bh(&s->lock);
+		}
+		cell_retire(s, cell, cell->state == SGRING_CELL_SUBMITTED && cell->residue ?
+				     SGRING_CQE_PARTIAL : 0);
+	}
+	/* Newest first, each to the front: the order of the slots stays. */
+	while (sgring_inflight(s)) {
+		cell = cell_at(s, --s->cell_tail);
+		cell->state = SGRING_CELL_IDLE;
+		if (!cell->slot)
+			continue;
+		list_add(&cell->slot->node, &s->free);
+		slot_state(s, cell->slot, SGRING_SLOT_FREE);
+		s->slots_engine--;
+		s->slots_free++;
+	}
+	s->cell_head = s->cell_tail;
+	spin_unlock_bh(&s->lock);
+	return partial;
+}
+
+/* The last entry of an epoch; there is room, refill() has kept it. */
+void sgring_pump_end_of_stream(struct sgring_stream *s, s32 status)
+{
+	struct sgring_cqe cqe;
+
+	spin_lock_bh(&s->lock);
+	cqe = (struct sgring_cqe) {
+		.sequence = s->sequence,
+		.position_bytes = s->position,
+		.host_time_ns = sgring_now(s),
+		.slot = SGRING_NO_SLOT,
+		.flags = SGRING_CQE_EOS | (s->gap ? SGRING_CQE_GAP : 0),
+		.status = status,
+	};
+	s->gap = 0;
+	/* Only an application that has damaged its own index goes without. */
+	if (sgring_cq_room(&s->rings) > 0)
+		sgring_cq_post(&s->rings, &cqe);
+	announce(s);
+	spin_unlock_bh(&s->lock);
+}
+
+/* SGRING_KICK. Process context. */
+void sgring_pump_kick(struct sgring_stream *s)
+{
+	bool worker_does;
+
+	spin_lock_bh(&s->lock);
+	s->stats.kicks++;
+	worker_does = s->deferred;
+	if (s->active && !worker_does)
+		pump(s);
+	spin_unlock_bh(&s->lock);
+	if (worker_does)
+		schedule_work(&s->work);
+}
+
+/* read(2) is done with a slot; false if the device is gone. */
+bool sgring_pump_return(struct sgring_stream *s, u32 slot)
+{
+	bool ours;
+
+	spin_lock_bh(&s->lock);
+	ours = !s->dead && s->slots[slot].state == SGRING_SLOT_APP;
+	if (ours)
+		slot_take(s, &s->slots[slot], 0);
+	if (s->active && !s->deferred)
+		pump(s);
+	spin_unlock_bh(&s->lock);
+	if (s->deferred)
+		schedule_work(&s->work);
+	return ours;
+}
+
+/**
+ * sgring_pump_poll() - is a batch ready?
+ * @s: set up
+ * @count: the owner asks
+ *
+ * Return: EPOLLIN and EPOLLRDNORM, or 0; then the batch timer runs.
+ */
+__poll_t sgring_pump_poll(struct sgring_stream *s, bool count)
+{
+	__poll_t mask = 0;
+	int pending;
+
+	spin_lock_bh(&s->lock);
+	if (count)
+		s->stats.polls++;
+	if (s->active)
+		announce_check(s);
+	pending = sgring_cq_pending(&s->rings);
+	if (pending > 0 &&
+	    (s32)(s->announced - (s->rings.cq_producer - pending)) > 0)
+		mask = EPOLLIN | EPOLLRDNORM;
+	/* A damaged index is reported by the end-of-stream entry it leads to. */
+	if (pending < 0)
+		mask = EPOLLERR;
+	spin_unlock_bh(&s->lock);
+	return mask;
+}
+
+/* A consistent copy of the counters. */
+void sgring_pump_stats(struct sgring_stream *s, struct sgring_stats *stats)
+{
+	spin_lock_bh(&s->lock);
+	*stats = s->stats;
+	stats->slots_free = s->slots_free;
+	stats->slots_engine = s->slots_engine;
+	stats->slots_app = s->slots_app;
+	if (s->starved) {
+		stats->flags |= SGRING_STATS_STARVED;
+		stats->stalled_ns += ktime_get_ns() - s->starved_since;
+	}
+	spin_unlock_bh(&s->lock);
+}

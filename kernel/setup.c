@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * sgring: set-up: check what is asked for, make memory, rings and mappings
+ *
+ * Every refusal has its errno, and a line that names the limit, the value and
+ * the cure: in the caller's message buffer and, for limits, in the log.
+ * Under the stream's mutex, process context.
+ */
+#include <linux/device.h>
+#include <linux/dma-mapping.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "reaper.h"
+#include "stream.h"
+
+#define DEFAULT_SLOT_BYTES	SZ_1M
+#define DEFAULT_SLOTS		16
+#define DEFAULT_WAKE_USEC	1000
+#define DEFAULT_SQ_POLL_USEC	500
+#define DEFAULT_SQ_IDLE_USEC	100000
+#define SQ_POLL_USEC_MIN	20
+#define DEFAULT_CHUNK_BYTES	SZ_2M
+
+#define complain(s, message, errno, fmt, ...) ({				\
+	snprintf((message)->text, sizeof((message)->text), fmt, ##__VA_ARGS__);	\
+	dev_info_ratelimited(&(s)->dev, "set-up refused: %s\n", (message)->text); \
+	-(errno);								\
+})
+
+static u64 chunk_bytes_max(void)
+{
+	return (u64)PAGE_SIZE << SGRING_MAX_ORDER;
+}
+
+static int check_words(struct sgring_stream *s, const struct sgring_setup *u,
+		       struct sgring_message *m)
+{
+	if (u->flags & ~(SGRING_SETUP_NUMA_NODE | SGRING_SETUP_GATE))
+		return complain(s, m, EINVAL, "unknown flag in 0x%x", u->flags);
+	if (u->pad || memchr_inv(u->reserved, 0, sizeof(u->reserved)))
+		return complain(s, m, EINVAL, "padding and reserved fields must be zero");
+	if (u->direction > SGRING_PLAYBACK)
+		return complain(s, m, EINVAL, "no such direction: %u", u->direction);
+	if (u->overrun > SGRING_OVERRUN_DROP)
+		return complain(s, m, EINVAL, "no such overrun policy: %u", u->overrun);
+	if (u->chunk_policy > SGRING_CHUNK_SINGLE)
+		return complain(s, m, EINVAL, "no such chunk policy: %u", u->chunk_policy);
+	if (u->clock > SGRING_CLOCK_MONOTONIC_RAW)
+		return complain(s, m, EINVAL, "no such clock: %u", u->clock);
+	if (u->direction == SGRING_PLAYBACK)
+		return complain(s, m, EOPNOTSUPP, "no playback in this version");
+	if (u->flags & SGRING_SETUP_GATE)
+		return complain(s, m, EOPNOTSUPP, "no reference gate in this version");
+	if (u->metadata_bytes)
+		return complain(s, m, EOPNOTSUPP, "no metadata in this version");
+	if (!(u->flags & SGRING_SETUP_NUMA_NODE)) {
+		if (u->numa_node)
+			return complain(s, m, EINVAL, "numa_node without SGRING_SETUP_NUMA_NODE");
+	} else if (u->numa_node < 0 || u->numa_node >= MAX_NUMNODES ||
+		   !node_online(u->numa_node)) {
+		return complain(s, m, ERANGE, "no such NUMA node: %d", u->numa_node);
+	}
+	return 0;
+}
+
+static int check_time(struct sgring_stream *s, struct sgring_message *m, const char *name,
+		      u32 *usec, u32 standard, u32 least, bool may_be_off)
+{
+	if (!*usec)
+		*usec = standard;
+	if (*usec == SGRING_OFF && may_be_off)
+		return 0;
+	if (*usec < least || *usec > SGRING_USEC_MAX)
+		return complain(s, m, ERANGE, "%s of %u: from %u to %u", name, *usec, least,
+				SGRING_USEC_MAX);
+	return 0;
+}
+
+static int check_times(struct sgring_stream *s, struct sgring_message *m, u32 *wake_usec,
+		       u32 *sq_poll_usec, u32 *sq_idle_usec)
+{
+	return check_time(s, m, "wake_usec", wake_usec, DEFAULT_WAKE_USEC, 1, true) ?:
+	       check_time(s, m, "sq_poll_usec", sq_poll_usec, DEFAULT_SQ_POLL_USEC,
+			  SQ_POLL_USEC_MIN, false) ?:
+	       check_time(s, m, "sq_idle_usec", sq_idle_usec, DEFAULT_SQ_IDLE_USEC, 1, true);
+}
+
+static int check_chunks(struct sgring_stream *s, struct sgring_setup *u,
+			struct sgring_message *m)
+{
+	u64 chunk = u->chunk_bytes;
+
+	if (chunk && u->chunk_policy == SGRING_CHUNK_SINGLE)
+		return complain(s, m, EINVAL, "chunk_bytes with single-segment slots");
+	if (chunk && (!is_power_of_2(chunk) || chunk < PAGE_SIZE))
+		return complain(s, m, EINVAL,
+				"chunk_bytes of %llu: a power of two, at least %lu", chunk,
+				PAGE_SIZE);
+	if (chunk > chunk_bytes_max())
+		return complain(s, m, ERANGE, "chunk_bytes of %llu: at most %llu", chunk,
+				chunk_bytes_max());
+	return 0;
+}
+
+/* An engine that takes one segment per slot gets just that. */
+static bool wants_single(const struct sgring_stream *s, const struct sgring_setup *u)
+{
+	return u->chunk_policy == SGRING_CHUNK_SINGLE ||
+	       (u->chunk_policy == SGRING_CHUNK_MIXED && s->engine.limits.segments == 1);
+}
+
+static int check_slots(struct sgring_stream *s, struct sgring_setup *u,
+		       struct sgring_message *m)
+{
+	const struct sgring_limits *limits = &s->engine.limits;
+	u64 budget = min(sgring_memory_stream_max(), sgring_memory_total_max());
+	u64 largest = SGRING_SLOT_BYTES_MAX;
+	u64 whole;
+
+	if (wants_single(s, u))
+		largest = min(chunk_bytes_max(), limits->segment_bytes);
+	if (!u->slot_count)
+		u->slot_count = DEFAULT_SLOTS;
+	if (u->slot_count < 2 || u->slot_count > SGRING_SLOTS_MAX)
+		return complain(s, m, ERANGE, "slot_count of %u: from 2 to %u", u->slot_count,
+				SGRING_SLOTS_MAX);
+	if (!u->slot_bytes) {
+		u64 bytes = min_t(u64, DEFAULT_SLOT_BYTES, largest);
+
+		bytes = min(bytes, round_down(div_u64(budget, u->slot_count + 1), PAGE_SIZE));
+		u->slot_bytes = max_t(u64, bytes - bytes % limits->align, limits->align);
+	}
+	if (u->slot_bytes > SGRING_SLOT_BYTES_MAX)
+		return complain(s, m, ERANGE, "slot_bytes of %llu: at most %u", u->slot_bytes,
+				SGRING_SLOT_BYTES_MAX);
+	whole = div_u64(u->slot_bytes, limits->align) * limits->align;
+	if (u->slot_bytes != whole)
+		return complain(s, m, EINVAL,
+				"slot_bytes of %llu: the engine moves multiples of %u, so %llu or %llu",
+				u->slot_bytes, limits->align, whole ?: limits->align,
+				whole + limits->align);
+	if (u->slot_bytes > largest)
+		return complain(s, m, EMSGSIZE,
+				"slot of %llu bytes in one segment: at most %llu here",
+				u->slot_bytes, largest);
+	return 0;
+}
+
+static int check_rest(struct sgring_stream *s, struct sgring_setup *u,
+		      struct sgring_message *m)
+{
+	u32 depth_max = min(s->engine.depth_max, u->slot_count);
+
+	if (!u->queue_depth)
+		u->queue_depth = min(s->engine.depth_default, depth_max);
+	if (u->queue_depth > depth_max)
+		return complain(s, m, ERANGE,
+				"queue_depth of %u: at most %u for this engine and slot_count",
+				u->queue_depth, depth_max);
+	if (!u->wake_slots)
+		u->wake_slots = max(u->slot_count / 8, 1U);
+	if (u->wake_slots > u->slot_count)
+		return complain(s, m, ERANGE, "wake_slots of %u: at most slot_count, %u",
+				u->wake_slots, u->slot_count);
+	return check_times(s, m, &u->wake_usec, &u->sq_poll_usec, &u->sq_idle_usec);
+}
+
+static u64 slot_memory(const struct sgring_chunk_plan *plan)
+{
+	if (!plan->equal)
+		return plan->bytes;
+	return round_up(plan->bytes, (u64)PAGE_SIZE << plan->order);
+}
+
+static int charge(struct sgring_stream *s, const struct sgring_chunk_plan *plan, u32 slots,
+		  struct sgring_message *m)
+{
+	u64 bytes = slot_memory(plan) * slots;
+
+	if (bytes > sgring_memory_stream_max())
+		return complain(s, m, EDQUOT,
+				"%u slots of %llu bytes: over limit_stream_mb, %llu MiB; fewer or smaller slots, or raise it",
+				slots, slot_memory(plan), sgring_memory_stream_max() >> 20);
+	if (sgring_memory_charge(bytes))
+		return complain(s, m, EDQUOT,
+				"%llu bytes: %llu MiB of limit_total_mb, %llu MiB, in use (%llu MiB held by others after close)",
+				bytes, sgring_memory_total() >> 20,
+				sgring_memory_total_max() >> 20, sgring_reaper_bytes() >> 20);
+	s->memory_bytes = bytes;
+	return 0;
+}
+
+static void note_chunks(struct sgring_stream *s, const struct sgring_slot *slot)
+{
+	unsigned int i;
+
+	for (i = 0; i < slot->chunks->count; i++) {
+		u64 bytes = PAGE_SIZE << slot->chunks->chunk[i].order;
+
+		s->chunk_min = min(s->chunk_min, bytes);
+		s->chunk_max = max(s->chunk_max, bytes);
+	}
+	s->segments = max_t(u32, s->segments, slot->table.nents);
+}
+
+static int slot_make(struct sgring_stream *s, struct sgring_slot *slot,
+		     struct sgring_chunk_plan *plan, const struct sgring_setup *u)
+{
+	int ret = sgring_slot_alloc(slot, plan);
+
+	if (ret)
+		return ret;
+	ret = sgring_slot_map(slot, u->slot_bytes, s->engine.dma_dev, sgring_dma_dir(s),
+			      &s->engine.limits);
+	if (ret)
+		return ret;
+	note_chunks(s, slot);
+	return 0;
+}
+
+/* Take the slots from the device. */
+void sgring_unmap(struct sgring_stream *s)
+{
+	u32 i;
+
+	for (i = 0; s->slots && i < s->setup.slot_count; i++)
+		sgring_slot_unmap(&s->slots[i], s->engine.dma_dev, sgring_dma_dir(s));
+	sgring_slot_unmap(&s->scratch, s->engine.dma_dev, sgring_dma_dir(s));
+}
+
+static void slots_free(struct sgring_stream *s)
+{
+	u64 uncharge = s->memory_bytes;
+	u32 i;
+
+	if (!s->slots)
+		return;
+	/* After a failed stop the engine's mapping stays too. */
+	if (!s->leak)
+		sgring_unmap(s);
+	for (i = 0; i <= s->setup.slot_count; i++) {
+		struct sgring_slot *slot = i < s->setup.slot_count ? &s->slots[i] : &s->scratch;
+
+		if (slot->chunks)
+			uncharge -= slot->chunks->bytes;
+		sgring_slot_free(slot, s->leak);
+		cond_resched();
+	}
+	/* What slots never came to have; theirs goes with their chunks. */
+	sgring_memory_uncharge(uncharge);
+	s->scratch = (struct sgring_slot){};
+	kvfree(s->slots);
+	s->slots = NULL;
+	s->memory_bytes = 0;
+}
+
+static int slots_make(struct sgring_stream *s, struct sgring_chunk_plan *plan,
+		      struct sgring_message *m)
+{
+	bool drop = s->setup.overrun == SGRING_OVERRUN_DROP;
+	u32 i;
+	int ret;
+
+	ret = charge(s, plan, s->setup.slot_count + drop, m);
+	if (ret)
+		return ret;
+	s->chunk_min = U64_MAX;
+	s->chunk_max = 0;
+	s->segments = 0;
+	s->slots = kvcalloc(s->setup.slot_count, sizeof(*s->slots), GFP_KERNEL_ACCOUNT);
+	if (!s->slots) {
+		sgring_memory_uncharge(s->memory_bytes);
+		s->memory_bytes = 0;
+		return -ENOMEM;
+	}
+	for (i = 0; i < s->setup.slot_count; i++) {
+		s->slots[i].index = i;
+		ret = slot_make(s, &s->slots[i], plan, &s->setup);
+		if (ret)
+			goto undo;
+	}
+	if (drop) {
+		ret = slot_make(s, &s->scratch, plan, &s->setup);
+		if (ret)
+			goto undo;
+	}
+	return 0;
+undo:
+	slots_free(s);
+	return ret;
+}
+
+static gfp_t dma_zone(struct device *dev)
+{
+	if (!dma_addressing_limited(dev))
+		return 0;
+	if (dma_get_mask(dev) < DMA_BIT_MASK(32))
+		return GFP_DMA;
+	return IS_ENABLED(CONFIG_ZONE_DMA32) && dma_get_mask(dev) < DMA_BIT_MASK(64) ? GFP_DMA32 : 0;
+}
+
+static int make_memory(struct sgring_stream *s, struct sgring_message *m)
+{
+	struct sgring_setup *u = &s->setup;
+	struct sgring_chunk_plan plan = {
+		.bytes = s->stride,
+		.node = u->flags & SGRING_SETUP_NUMA_NODE ? u->numa_node :
+							    dev_to_node(s->engine.dma_dev),
+		.zone = dma_zone(s->engine.dma_dev),
+		.hint = SGRING_MAX_ORDER,
+	};
+	u64 chunk = u->chunk_bytes ?: min_t(u64, DEFAULT_CHUNK_BYTES, chunk_bytes_max());
+	int ret;
+
+	plan.order = min_t(unsigned int, ilog2(chunk >> PAGE_SHIFT), SGRING_MAX_ORDER);
+	if (wants_single(s, u)) {
+		plan.equal = true;
+		plan.order = get_order(s->stride);
+	} else if (u->chunk_policy == SGRING_CHUNK_EQUAL) {
+		plan.equal = true;
+		if (!u->chunk_bytes)
+			plan.order = min_t(unsigned int, plan.order,
+					   ilog2(s->stride >> PAGE_SHIFT));
+	}
+
+	do {
+		ret = slots_make(s, &plan, m);
+	} while (ret == -ENOMEM && plan.equal && !u->chunk_bytes && !wants_single(s, u) &&
+		 plan.order--);
+
+	if (ret == -ENOMEM)
+		return complain(s, m, ENOMEM,
+				"no memory for %u slots in chunks of %llu bytes; fewer or smaller slots, or mixed chunks",
+				u->slot_count, (u64)PAGE_SIZE << (plan.equal ? plan.order : 0));
+	if (ret == -EMSGSIZE)
+		return complain(s, m, EMSGSIZE,
+				"slot of %llu bytes: the engine takes %u segments of %llu bytes; fewer bytes, or single-segment slots",
+				u->slot_bytes, s->engine.limits.segments,
+				s->engine.limits.segment_bytes);
+	return ret;
+}
+
+static void reset_counts(struct sgring_stream *s)
+{
+	u32 i;
+
+	spin_lock_bh(&s->lock);
+	s->stats = (struct sgring_stats){ .size = sizeof(s->stats) };
+	INIT_LIST_HEAD(&s->free);
+	INIT_LIST_HEAD(&s->dirty);
+	for (i = 0; i < s->setup.slot_count; i++)
+		list_add_tail(&s->slots[i].node, &s->free);
+	s->slots_free = s->setup.slot_count;
+	s->slots_engine = 0;
+	s->slots_app = 0;
+	s->announced = 0;
+	spin_unlock_bh(&s->lock);
+	s->read_valid = false;
+	s->read_position = 0;
+}
+
+/**
+ * sgring_setup() - make a stream ready; @file becomes its owner
+ * @s: without an owner
+ * @file: of the caller
+ * @setup: what is wanted; what was chosen is written back
+ * @message: the one line, on failure
+ *
+ * Return: 0, or as &struct sgring_setup says.
+ */
+int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup *setup,
+		 struct sgring_message *message)
+{
+	struct device *dma_dev = s->engine.dma_dev;
+	int ret;
+
+	if (s->owner == file)
+		return -EBADFD;
+	if (s->owner)
+		return complain(s, message, EBUSY, "somebody else owns this stream");
+	if (s->leak)
+		return complain(s, message, EIO, "the engine could not be stopped; see the log");
+	ret = check_words(s, setup, message) ?: check_chunks(s, setup, message) ?:
+	      check_slots(s, setup, message) ?: check_rest(s, setup, message);
+	if (ret)
+		return ret;
+
+	s->setup = *setup;
+	s->stride = PAGE_ALIGN(setup->slot_bytes);
+	ret = make_memory(s, message);
+	if (ret)
+		return ret;
+	ret = sgring_rings_alloc(&s->rings, setup->slot_count);
+	if (ret) {
+		slots_free(s);
+		return ret;
+	}
+	reset_counts(s);
+	s->deferred = setup->slot_bytes > SGRING_SOFTIRQ_SYNC_MAX &&
+		      sgring_slot_needs_sync(&s->slots[0], dma_dev);
+	s->bounced = sgring_slot_bounced(&s->slots[0], dma_dev);
+	if (s->bounced)
+		dev_notice(&s->dev, "DMA goes through a bounce buffer: every transfer is copied\n");
+	s->owner = file;
+	s->mapped = 0;
+	WRITE_ONCE(s->state, SGRING_STATE_READY);
+	WRITE_ONCE(s->rings.kernel->state, SGRING_STATE_READY);
+	mutex_lock(&s->observer_lock);
+	s->observable = true;
+	mutex_unlock(&s->observer_lock);
+	return 0;
+}
+
+/**
+ * sgring_teardown() - the owner has closed
+ * @s: not running; no mapping of the owner is left
+ */
+void sgring_teardown(struct sgring_stream *s)
+{
+	sgring_observers_zap(s);
+	spin_lock_bh(&s->lock);
+	INIT_LIST_HEAD(&s->free);
+	INIT_LIST_HEAD(&s->dirty);
+	spin_unlock_bh(&s->lock);
+	slots_free(s);
+	sgring_rings_free(&s->rings);
+	s->owner = NULL;
+	s->reading = false;
+	WRITE_ONCE(s->state, SGRING_STATE_IDLE);
+}
+
+/**
+ * sgring_tune() - change thresholds of a running stream
+ * @s: set up
+ * @tune: what is wanted; what is in force is written back
+ *
+ * Return: 0 or -ERANGE.
+ */
+int sgring_tune(struct sgring_stream *s, struct sgring_tune *tune)
+{
+	struct sgring_message m;
+	int ret;
+
+	tune->wake_slots = tune->wake_slots ?: s->setup.wake_slots;
+	tune->wake_usec = tune->wake_usec ?: s->setup.wake_usec;
+	tune->sq_poll_usec = tune->sq_poll_usec ?: s->setup.sq_poll_usec;
+	tune->sq_idle_usec = tune->sq_idle_usec ?: s->setup.sq_idle_usec;
+	if (tune->wake_slots > s->setup.slot_count)
+		return complain(s, &m, ERANGE, "wake_slots of %u: at most slot_count, %u",
+				tune->wake_slots, s->setup.slot_count);
+	ret = check_times(s, &m, &tune->wake_usec, &tune->sq_poll_usec, &tune->sq_idle_usec);
+	if (ret)
+		return ret;
+	spin_lock_bh(&s->lock);
+	s->setup.wake_slots = tune->wake_slots;
+	s->setup.wake_usec = tune->wake_usec;
+	s->setup.sq_poll_usec = tune->sq_poll_usec;
+	s->setup.sq_idle_usec = tune->sq_idle_usec;
+	spin_unlock_bh(&s->lock);
+	return 0;
+}

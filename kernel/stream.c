@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * sgring: the life of a stream: arm, start, stop
+ *
+ *   READY --arm--> ARMED --start--> RUNNING
+ *     ^              |                 |
+ *     +----stop------+-------stop------+
+ *
+ * Under the stream's mutex, process context.
+ */
+#include <linux/device.h>
+#include <linux/jiffies.h>
+#include <linux/sched/signal.h>
+
+#include "compat.h"
+#include "stream.h"
+
+/* How often a drain looks whether the device still fills a slot, and how long it has not. */
+#define DRAIN_LOOK_MS	10
+#define DRAIN_QUIET	5
+
+/* An engine that must not be terminated in mid-packet is given this long. */
+#define DRAIN_FORCED_MS	1000
+
+static void set_state(struct sgring_stream *s, u32 state)
+{
+	WRITE_ONCE(s->state, state);
+	if (s->rings.kernel)
+		WRITE_ONCE(s->rings.kernel->state, s->dead ? SGRING_STATE_DEAD : state);
+}
+
+static void device_stop(struct sgring_stream *s)
+{
+	if (s->device_on && s->client.ops && s->client.ops->stop)
+		s->client.ops->stop(s->client.priv);
+	s->device_on = false;
+}
+
+/**
+ * sgring_arm() - load the engine; the device is not enabled
+ * @s: in state READY
+ *
+ * Return: 0; -EBADFD wrong state; -ENOBUFS nothing to give the engine; -EIO the
+ * engine refused; -EPROTO a damaged index; what the client said.
+ */
+int sgring_arm(struct sgring_stream *s)
+{
+	const struct sgring_client_ops *ops = s->client.ops;
+	int ret;
+
+	if (s->state != SGRING_STATE_READY)
+		return -EBADFD;
+	if (!s->engine.chan || s->leak)
+		return -EIO;
+	/* If indices are nonsense now, no pass could begin. */
+	if (sgring_cq_room(&s->rings) < 0 || sgring_sq_used(&s->rings) < 0)
+		return -EPROTO;
+
+	sgring_pump_begin(s);
+	if (!sgring_inflight(s)) {
+		ret = s->slots_free && sgring_cq_room(&s->rings) > 1 ? -EIO : -ENOBUFS;
+		goto undo;
+	}
+	if (ops && ops->arm) {
+		ret = ops->arm(s->client.priv);
+		if (ret)
+			goto undo;
+	}
+	s->device_on = true;
+	set_state(s, SGRING_STATE_ARMED);
+	return 0;
+
+undo:
+	sgring_pump_end(s);
+	if (sgring_engine_stop(&s->engine))
+		s->leak = true;
+	sgring_pump_retire_rest(s, NULL);
+	return ret;
+}
+
+/**
+ * sgring_start() - enable the device
+ * @s: in state ARMED, or READY: then it arms first
+ *
+ * Return: 0; as sgring_arm(); what the client said: the stream is READY then.
+ */
+int sgring_start(struct sgring_stream *s)
+{
+	const struct sgring_client_ops *ops = s->client.ops;
+	int ret;
+
+	if (s->state == SGRING_STATE_READY) {
+		ret = sgring_arm(s);
+		if (ret)
+			return ret;
+	}
+	if (s->state != SGRING_STATE_ARMED)
+		return -EBADFD;
+	set_state(s, SGRING_STATE_RUNNING);
+	ret = ops && ops->start ? ops->start(s->client.priv) : 0;
+	if (ret)
+		sgring_stop(s, false, 0, ret, NULL);
+	return ret;
+}
+
+/* The oldest transfer the engine still has; false if there is none. */
+static bool oldest_cookie(struct sgring_stream *s, dma_cookie_t *cookie)
+{
+	bool found = false;
+	u32 i;
+
+	spin_lock_bh(&s->lock);
+	for (i = s->cell_head; i != s->cell_tail && !found; i++) {
+		const struct sgring_cell *cell = &s->cells[i % SGRING_CELLS];
+
+		found = cell->state == SGRING_CELL_SUBMITTED;
+		*cookie = cell->cookie;
+	}
+	spin_unlock_bh(&s->lock);
+	return found;
+}
+
+/*
+ * Wait for the engine to finish what it has. A device that was stopped will
+ * not fill the slot it is in: then the residue stands still, and no time-out
+ * is needed to know it. 0, -ETIMEDOUT or -EINTR.
+ */
+static int drain(struct sgring_stream *s, u32 timeout_ms)
+{
+	unsigned long deadline = jiffies + msecs_to_jiffies(timeout_ms);
+	bool may_stand_still = s->client.ops && s->client.ops->stop;
+	u32 residue, last = 0, quiet = 0;
+	dma_cookie_t cookie, last_cookie = 0;
+
+	while (READ_ONCE(s->cell_head) != READ_ONCE(s->cell_tail)) {
+		long left = wait_event_killable_timeout(s->idle_wait, !sgring_inflight(s),
+							msecs_to_jiffies(DRAIN_LOOK_MS) ?: 1);
+
+		if (left < 0)
+			return -EINTR;
+		if (left > 0)
+			break;
+		if (time_after(jiffies, deadline))
+			return -ETIMEDOUT;
+		if (!may_stand_still || !oldest_cookie(s, &cookie) ||
+		    !sgring_engine_residue(&s->engine, cookie, &residue))
+			continue;
+		quiet = cookie == last_cookie && residue == last ? quiet + 1 : 0;
+		last_cookie = cookie;
+		last = residue;
+		if (quiet >= DRAIN_QUIET)
+			break;
+	}
+	return 0;
+}
+
+/**
+ * sgring_stop() - stop, deliver what has come, end the epoch
+ * @s: in state ARMED or RUNNING
+ * @drain_first: let the engine finish
+ * @timeout_ms: how long that may take
+ * @status: of the end-of-stream entry
+ * @outcome: where to put SGRING_STOPPED_*, or NULL
+ *
+ * Return: 0; -EBADFD wrong state; -EINTR a fatal signal cut the drain short;
+ * -EIO the engine could not be stopped: the memory is leaked. In every case but
+ * -EBADFD the stream is READY again.
+ */
+int sgring_stop(struct sgring_stream *s, bool drain_first, u32 timeout_ms, s32 status,
+		u32 *outcome)
+{
+	u32 result = 0, residue = 0;
+	bool known = false, cut;
+	dma_cookie_t cookie;
+	int ret = 0;
+
+	if (s->state != SGRING_STATE_ARMED && s->state != SGRING_STATE_RUNNING)
+		return -EBADFD;
+	set_state(s, SGRING_STATE_STOPPING);
+
+	sgring_pump_hold(s);
+	device_stop(s);
+	if (drain_first)
+		ret = drain(s, timeout_ms);
+	else if (s->engine.quirks & SGRING_QUIRK_DRAIN)
+		drain(s, DRAIN_FORCED_MS);
+	if (ret == -ETIMEDOUT) {
+		result |= SGRING_STOPPED_TIMEOUT;
+		ret = 0;
+	}
+
+	if (sgring_inflight(s) && s->engine.chan)
+		dmaengine_pause(s->engine.chan);
+	sgring_pump_end(s);
+	cut = oldest_cookie(s, &cookie);
+	if (cut && drain_first)
+		known = sgring_engine_residue(&s->engine, cookie, &residue);
+	if (sgring_engine_stop(&s->engine)) {
+		dev_alert(&s->dev, "engine not to be stopped: %llu bytes leaked\n",
+			  s->memory_bytes);
+		s->leak = true;
+		ret = -EIO;
+	}
+	if (sgring_pump_retire_rest(s, known ? &residue : NULL))
+		result |= SGRING_STOPPED_PARTIAL;
+	else if (cut && drain_first && !known)
+		result |= SGRING_STOPPED_UNKNOWN;
+	set_state(s, SGRING_STATE_READY);
+	sgring_pump_end_of_stream(s, status);
+	if (outcome)
+		*outcome = result;
+	return ret;
+}
+
+/* The application has damaged an index. */
+void sgring_fail_work(struct work_struct *work)
+{
+	struct sgring_stream *s = container_of(work, struct sgring_stream, fail_work);
+
+	mutex_lock(&s->mutex);
+	dev_notice_ratelimited(&s->dev, "stopped: an index of the application is off its ring\n");
+	sgring_stop(s, false, 0, s->fail_status, NULL);
+	mutex_unlock(&s->mutex);
+}

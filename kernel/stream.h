@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * sgring: a stream, what every file above the nouns works on
+ *
+ * Two locks. The mutex guards the life of the stream: state, owner, memory,
+ * channel, the calls of the client; whoever holds it touches no user memory,
+ * because mmap takes it under the mmap lock. The spinlock guards the hot path:
+ * lists, cells, rings, counters; taken with bottom halves off, because engines
+ * call back in softirq. The mutex is the outer one.
+ */
+#ifndef SGRING_STREAM_H
+#define SGRING_STREAM_H
+
+#include <linux/cdev.h>
+#include <linux/device.h>
+#include <linux/hrtimer.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "client.h"
+#include "engine.h"
+#include "rings.h"
+#include "slot.h"
+
+/* Many more than transfers at a time, so that one is not soon used again. */
+#define SGRING_CELLS	(4 * SGRING_QUEUE_DEPTH_MAX)
+
+/* Larger slots are not synced in softirq where that costs time. */
+#define SGRING_SOFTIRQ_SYNC_MAX	SZ_64K
+
+/* What is at which mmap offset; bytes, far enough apart for any stream. */
+#define SGRING_OFFSET_KERNEL		0x0ULL
+#define SGRING_OFFSET_USER		0x10000000ULL
+#define SGRING_OFFSET_DATA		0x100000000ULL
+#define SGRING_OFFSET_OBSERVER_DATA	0x80000000000ULL
+
+enum sgring_cell_state {
+	SGRING_CELL_IDLE = 0,
+	SGRING_CELL_SUBMITTED,		/* the engine's */
+	SGRING_CELL_DONE,		/* called back; not yet synced for the CPU */
+	SGRING_CELL_SYNCED,		/* waiting for its turn in the CQ */
+};
+
+/**
+ * struct sgring_cell - one transfer; the parameter of its callback
+ * @stream: lives as long as the channel, so a late callback finds it
+ * @slot: being filled, or NULL for the scratch slot
+ * @time_ns: of the callback
+ * @device_time_ns: from the client
+ * @lost_bytes: the client's counter at its end
+ * @cookie: dmaengine's
+ * @arm: the arm that submitted it; a callback of another one is late
+ * @state: enum sgring_cell_state
+ * @length: bytes asked for
+ * @residue: of them not moved
+ * @failed: the engine reports an error
+ * @device_time: device_time_ns is valid
+ * @end_of_packet: the client says so
+ */
+struct sgring_cell {
+	struct sgring_stream *stream;
+	struct sgring_slot *slot;
+	u64 time_ns;
+	u64 device_time_ns;
+	u64 lost_bytes;
+	dma_cookie_t cookie;
+	u32 arm;
+	u32 state;
+	u32 length;
+	u32 residue;
+	bool failed;
+	bool device_time;
+	bool end_of_packet;
+};
+
+/**
+ * struct sgring_stream - one channel, its slots, its rings, one device node
+ *
+ * Fixed from registration on:
+ * @dev: in class sgring; its reference keeps this structure
+ * @cdev: its device node
+ * @client: a copy
+ * @label: a copy
+ * @id: N of /dev/sgringN
+ * @node: in the list of all streams
+ *
+ * Under @mutex:
+ * @mutex: see above
+ * @engine: the channel
+ * @state: enum sgring_state, never STATE_DEAD; read without the mutex for telling
+ * @dead: the device is gone; written under @lock too
+ * @leak: an engine could not be stopped; the memory is never freed
+ * @owner: the open file that set it up
+ * @reading: the owner is a reader, not a user of the rings
+ * @setup: what is in force
+ * @stride: bytes from slot to slot
+ * @memory_bytes: charged
+ * @chunk_min: bytes of the smallest chunk
+ * @chunk_max: bytes of the largest chunk
+ * @segments: most in a slot
+ * @slots: setup.slot_count of them
+ * @scratch: for dropping
+ * @deferred: cache maintenance is the worker's
+ * @bounced: swiotlb copies
+ * @device_on: the client was armed
+ * @inode: whose mapping all files use, so that observers can be zapped
+ *
+ * @observer_lock: guards @observable; taken in page faults, so nothing that
+ *	sleeps for long is done under it
+ * @observable: the slots may be shown to observers
+ * @mapped: bit per region the owner has mapped
+ *
+ * Under @lock:
+ * @lock: see above
+ * @rings: both rings and the slot table
+ * @arm: counts the arms of all set-ups
+ * @active: completions count; the timers and the worker may run
+ * @refill: slots may be given to the engine
+ * @cq_blocked: a slot is held back because the CQ is full
+ * @cells: transfers, a ring
+ * @cell_head: oldest in flight
+ * @cell_tail: next to submit
+ * @free: slots ready for the engine
+ * @dirty: slots returned, not yet synced for the device
+ * @slots_free: in @free and @dirty
+ * @slots_engine: in flight, without the scratch slot
+ * @slots_app: the application's
+ * @sequence: of the next transfer
+ * @position: of the next byte
+ * @gap: bytes lost since the last entry
+ * @lost_seen: the client's counter, as far as it is in @position
+ * @starved: the engine has nothing
+ * @starved_since: ns
+ * @stall_mark: the next entry gets SGRING_CQE_STALL
+ * @announced: CQ producer up to which waiters were told
+ * @stats: counters
+ * @sq_timer: looks at the SQ of a starved stream
+ * @wake_timer: ends a wake-up batch
+ *
+ * @work: cache maintenance of large slots
+ * @fail_work: stops the stream for @fail_status
+ * @fail_status: why
+ * @wait: for CQ entries
+ * @idle_wait: for the engine to finish
+ * @read_lock: one reader at a time; outside @mutex
+ * @read_entry: being copied out by read(2)
+ * @read_offset: how far
+ * @read_valid: there is one
+ * @read_position: next byte expected
+ */
+struct sgring_stream {
+	struct device dev;
+	struct cdev cdev;
+	struct sgring_client client;
+	char label[SGRING_NAME_BYTES];
+	int id;
+	struct list_head node;
+
+	struct mutex mutex;
+	struct sgring_engine engine;
+	u32 state;
+	bool dead;
+	bool leak;
+	struct file *owner;
+	bool reading;
+	struct sgring_setup setup;
+	u64 stride;
+	u64 memory_bytes;
+	u64 chunk_min;
+	u64 chunk_max;
+	u32 segments;
+	struct sgring_slot *slots;
+	struct sgring_slot scratch;
+	bool deferred;
+	bool bounced;
+	bool device_on;
+	struct inode *inode;
+
+	struct mutex observer_lock;
+	bool observable;
+	unsigned long mapped;
+
+	spinlock_t lock;
+	struct sgring_rings rings;
+	u32 arm;
+	bool active;
+	bool refill;
+	bool cq_blocked;
+	struct sgring_cell *cells;
+	u32 cell_head;
+	u32 cell_tail;
+	struct list_head free;
+	struct list_head dirty;
+	u32 slots_free;
+	u32 slots_engine;
+	u32 slots_app;
+	u64 sequence;
+	u64 position;
+	u64 gap;
+	u64 lost_seen;
+	bool starved;
+	u64 starved_since;
+	bool stall_mark;
+	u32 announced;
+	struct sgring_stats stats;
+	struct hrtimer sq_timer;
+	struct hrtimer wake_timer;
+
+	struct work_struct work;
+	struct work_struct fail_work;
+	s32 fail_status;
+	wait_queue_head_t wait;
+	wait_queue_head_t idle_wait;
+
+	struct mutex read_lock;
+	struct sgring_cqe read_entry;
+	u32 read_offset;
+	bool read_valid;
+	u64 read_position;
+};
+
+/* What the owner has mapped, bits of sgring_stream.mapped. */
+enum sgring_region {
+	SGRING_REGION_KERNEL,
+	SGRING_REGION_USER,
+	SGRING_REGION_DATA,
+};
+
+/**
+ * struct sgring_message - the one line that says what is wrong
+ * @text: empty: nothing to say
+ */
+struct sgring_message {
+	char text[160];
+};
+
+static inline enum dma_data_direction sgring_dma_dir(const struct sgring_stream *s)
+{
+	return s->client.direction == DMA_DEV_TO_MEM ? DMA_FROM_DEVICE : DMA_TO_DEVICE;
+}
+
+static inline u32 sgring_inflight(const struct sgring_stream *s)
+{
+	return s->cell_tail - s->cell_head;
+}
+
+/* setup.c */
+int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup *setup,
+		 struct sgring_message *message);
+void sgring_teardown(struct sgring_stream *s);
+void sgring_unmap(struct sgring_stream *s);
+int sgring_tune(struct sgring_stream *s, struct sgring_tune *tune);
+
+/* stream.c */
+int sgring_arm(struct sgring_stream *s);
+int sgring_start(struct sgring_stream *s);
+int sgring_stop(struct sgring_stream *s, bool drain, u32 timeout_ms, s32 status, u32 *outcome);
+void sgring_fail_work(struct work_struct *work);
+
+/* pump.c */
+void sgring_pump_init(struct sgring_stream *s);
+void sgring_pump_begin(struct sgring_stream *s);
+void sgring_pump_hold(struct sgring_stream *s);
+void sgring_pump_end(struct sgring_stream *s);
+bool sgring_pump_retire_rest(struct sgring_stream *s, const u32 *residue);
+void sgring_pump_end_of_stream(struct sgring_stream *s, s32 status);
+void sgring_pump_kick(struct sgring_stream *s);
+bool sgring_pump_return(struct sgring_stream *s, u32 slot);
+__poll_t sgring_pump_poll(struct sgring_stream *s, bool count);
+void sgring_pump_stats(struct sgring_stream *s, struct sgring_stats *stats);
+u64 sgring_now(const struct sgring_stream *s);
+
+/* vma.c */
+int sgring_mmap(struct sgring_stream *s, struct file *file, struct vm_area_struct *vma);
+void sgring_observers_zap(struct sgring_stream *s);
+
+/* read.c */
+ssize_t sgring_read(struct sgring_stream *s, struct file *file, char __user *buf, size_t bytes);
+
+/* chardev.c */
+extern const struct file_operations sgring_fops;
+
+#endif /* SGRING_STREAM_H */

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * sgring: mmap
+ *
+ * The owner's slots are one VMA of ordinary, referenced pages, so that
+ * get_user_pages() takes them. Observers get the same pages as a bare PFN map,
+ * read-only and without references, filled in by page faults and zapped before
+ * the memory goes.
+ *
+ * mmap runs under the mmap lock and takes the stream's mutex inside it. Faults
+ * take only the observer lock.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "compat.h"
+#include "stream.h"
+
+/* Pages inserted with one call. */
+#define INSERT_BATCH	256
+
+static unsigned int region_at(u64 offset)
+{
+	switch (offset) {
+	case SGRING_OFFSET_KERNEL:
+		return SGRING_REGION_KERNEL;
+	case SGRING_OFFSET_USER:
+		return SGRING_REGION_USER;
+	default:
+		return SGRING_REGION_DATA;
+	}
+}
+
+static void owner_vma_close(struct vm_area_struct *vma)
+{
+	struct sgring_stream *s = vma->vm_private_data;
+
+	clear_bit(region_at((u64)vma->vm_pgoff << PAGE_SHIFT), &s->mapped);
+}
+
+/* Each region is mapped once, whole: nobody has use for a part of one. */
+static int owner_vma_may_split(struct vm_area_struct *vma, unsigned long addr)
+{
+	return -EINVAL;
+}
+
+static int owner_vma_mremap(struct vm_area_struct *vma)
+{
+	return -EINVAL;
+}
+
+static const struct vm_operations_struct owner_vm_ops = {
+	.close = owner_vma_close,
+	.may_split = owner_vma_may_split,
+	.mremap = owner_vma_mremap,
+};
+
+/* The page of a slot at @offset, or NULL beyond its last. */
+static struct page *slot_page(const struct sgring_slot *slot, u64 offset)
+{
+	const struct sgring_chunks *chunks = slot->chunks;
+	unsigned int i;
+
+	for (i = 0; i < chunks->count; i++) {
+		u64 bytes = PAGE_SIZE << chunks->chunk[i].order;
+
+		if (offset < bytes)
+			return chunks->chunk[i].page + (offset >> PAGE_SHIFT);
+		offset -= bytes;
+	}
+	return NULL;
+}
+
+static vm_fault_t observer_fault(struct vm_fault *vmf)
+{
+	struct sgring_stream *s = vmf->vma->vm_private_data;
+	u64 offset = vmf->address - vmf->vma->vm_start;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+	struct page *page;
+	u64 slot;
+
+	offset += ((u64)vmf->vma->vm_pgoff << PAGE_SHIFT) - SGRING_OFFSET_OBSERVER_DATA;
+	mutex_lock(&s->observer_lock);
+	if (!s->observable)
+		goto out;
+	slot = div64_u64(offset, s->stride);
+	if (slot >= s->setup.slot_count)
+		goto out;
+	page = slot_page(&s->slots[slot], offset - slot * s->stride);
+	if (page)
+		ret = vmf_insert_pfn(vmf->vma, vmf->address & PAGE_MASK, page_to_pfn(page));
+out:
+	mutex_unlock(&s->observer_lock);
+	return ret;
+}
+
+static const struct vm_operations_struct observer_vm_ops = {
+	.fault = observer_fault,
+};
+
+static int insert_chunk(struct vm_area_struct *vma, unsigned long *addr, u64 *left,
+			const struct sgring_chunk *chunk, struct page **batch)
+{
+	unsigned long pages = min_t(u64, *left, 1UL << chunk->order);
+	unsigned long done = 0;
+
+	while (done < pages) {
+		unsigned long i, count = min_t(unsigned long, pages - done, INSERT_BATCH);
+		int ret;
+
+		for (i = 0; i < count; i++)
+			batch[i] = chunk->page + done + i;
+		done += count;
+		i = count;
+		ret = vm_insert_pages(vma, *addr, batch, &i);
+		if (ret)
+			return ret;
+		*addr += count << PAGE_SHIFT;
+	}
+	*left -= pages;
+	cond_resched();
+	return 0;
+}
+
+static int map_slots(struct sgring_stream *s, struct vm_area_struct *vma)
+{
+	unsigned long addr = vma->vm_start;
+	struct page **batch;
+	u32 i, c;
+	int ret = 0;
+
+	batch = kmalloc_array(INSERT_BATCH, sizeof(*batch), GFP_KERNEL);
+	if (!batch)
+		return -ENOMEM;
+	for (i = 0; i < s->setup.slot_count && !ret; i++) {
+		const struct sgring_chunks *chunks = s->slots[i].chunks;
+		u64 left = s->stride >> PAGE_SHIFT;
+
+		for (c = 0; c < chunks->count && left && !ret; c++)
+			ret = insert_chunk(vma, &addr, &left, &chunks->chunk[c], batch);
+	}
+	kfree(batch);
+	return ret;
+}
+
+static int map_owner(struct sgring_stream *s, struct vm_area_struct *vma, unsigned int region)
+{
+	int ret;
+
+	/* Its own open file description owns the stream: no copy for a child. */
+	vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP);
+	if (test_and_set_bit(region, &s->mapped))
+		return -EBUSY;
+	if (region == SGRING_REGION_KERNEL)
+		ret = remap_vmalloc_range(vma, s->rings.kernel, 0);
+	else if (region == SGRING_REGION_USER)
+		ret = remap_vmalloc_range(vma, s->rings.user, 0);
+	else
+		ret = map_slots(s, vma);
+	if (ret) {
+		clear_bit(region, &s->mapped);
+		return ret;
+	}
+	vma->vm_private_data = s;
+	vma->vm_ops = &owner_vm_ops;
+	return 0;
+}
+
+static int map_observer(struct sgring_stream *s, struct vm_area_struct *vma, bool data)
+{
+	vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP);
+	if (!data)
+		return remap_vmalloc_range(vma, s->rings.kernel, 0);
+	vm_flags_set(vma, VM_PFNMAP | VM_IO);
+	vma->vm_private_data = s;
+	vma->vm_ops = &observer_vm_ops;
+	return 0;
+}
+
+static int map_region(struct sgring_stream *s, struct file *file, struct vm_area_struct *vma)
+{
+	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
+	u64 length = vma->vm_end - vma->vm_start;
+	bool owner = s->owner == file;
+	bool may_write = false;
+	u64 bytes;
+
+	if (s->dead)
+		return -ENODEV;
+	if (s->state == SGRING_STATE_IDLE || s->reading)
+		return -EBADFD;
+	switch (offset) {
+	case SGRING_OFFSET_KERNEL:
+		bytes = s->rings.kernel_bytes;
+		break;
+	case SGRING_OFFSET_USER:
+		bytes = s->rings.user_bytes;
+		may_write = true;
+		break;
+	case SGRING_OFFSET_DATA:
+		bytes = s->stride * s->setup.slot_count;
+		may_write = true;
+		break;
+	case SGRING_OFFSET_OBSERVER_DATA:
+		bytes = s->stride * s->setup.slot_count;
+		break;
+	default:
+		return -EINVAL;
+	}
+	if (length != bytes || !(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if ((vma->vm_flags & VM_EXEC) || ((vma->vm_flags & VM_WRITE) && !may_write))
+		return -EACCES;
+	if (may_write && !owner)
+		return -EPERM;
+	vm_flags_clear(vma, VM_MAYEXEC | (may_write ? 0 : VM_MAYWRITE));
+	if (offset == SGRING_OFFSET_OBSERVER_DATA)
+		return map_observer(s, vma, true);
+	if (!owner)
+		return map_observer(s, vma, false);
+	return map_owner(s, vma, region_at(offset));
+}
+
+/**
+ * sgring_mmap() - map one region
+ * @s: the stream
+ * @file: of the caller
+ * @vma: what is wanted
+ *
+ * Return: 0, or as uapi/linux/sgring.h says.
+ */
+int sgring_mmap(struct sgring_stream *s, struct file *file, struct vm_area_struct *vma)
+{
+	int ret;
+
+	if (mutex_lock_killable(&s->mutex))
+		return -EINTR;
+	ret = map_region(s, file, vma);
+	mutex_unlock(&s->mutex);
+	return ret;
+}
+
+/**
+ * sgring_observers_zap() - take the slots from all observers
+ * @s: under the mutex
+ *
+ * No fault gives them back.
+ */
+void sgring_observers_zap(struct sgring_stream *s)
+{
+	u64 bytes = s->stride * s->setup.slot_count;
+
+	mutex_lock(&s->observer_lock);
+	s->observable = false;
+	mutex_unlock(&s->observer_lock);
+	if (s->inode && bytes)
+		unmap_mapping_range(s->inode->i_mapping, SGRING_OFFSET_OBSERVER_DATA, bytes, 1);
+}
