@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* libsgring: what its files share. */
+#ifndef SGRING_INTERNAL_H
+#define SGRING_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend.h"
+#include "sgring.h"
+
+#define SGRING_MS_NS 1000000LL
+
+/**
+ * struct sgring - an open stream
+ * @rings: first, for sgring_rings()
+ * @be: the system calls
+ * @setup: owner: as set up, defaults filled in
+ * @geometry: valid if @mapped
+ * @kernel_map: kernel side
+ * @user_map: user side; owner
+ * @data_map: slots
+ * @senders: the list
+ * @sender_count: its length
+ * @sender_error: of a sender that failed, to be told once; 0: none
+ * @sender_message: what it said
+ * @kicks, @polls, @sender_waits, @send_calls, @notify_calls: &struct sgring_counters
+ * @send_timeout_ms: &struct sgring_options
+ * @waiting: &struct sgring_options
+ * @owner: not an observer
+ * @mapped: set up, geometry and kernel side are valid
+ */
+struct sgring {
+	struct sgring_rings rings;
+	const struct sgring_backend *be;
+	struct sgring_setup setup;
+	struct sgring_geometry geometry;
+	void *kernel_map;
+	void *user_map;
+	void *data_map;
+	struct sgring_tx *senders;
+	unsigned int sender_count;
+	int sender_error;
+	char sender_message[256];
+	uint64_t kicks;
+	uint64_t polls;
+	uint64_t sender_waits;
+	uint64_t send_calls;
+	uint64_t notify_calls;
+	uint32_t send_timeout_ms;
+	uint32_t waiting;
+	int fd;
+	bool owner;
+	bool mapped;
+};
+
+/* error.c: keep a message for sgring_errmsg() and return -err (err > 0). */
+int sgring_fail(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "no such file", into the caller's buffer; errno untouched. */
+const char *sgring_strerror(int err, char *buffer, size_t bytes);
+/* "64 KiB": a size for people; four buffers in turn. */
+const char *sgring_size_text(uint64_t bytes);
+
+/* name.c: the device file of a stream's name. */
+int sgring_name_resolve(const char *name, char *path, size_t bytes);
+
+/* wait.c */
+int64_t sgring_now_ns(void);
+
+/* tx.c: for the waits of the stream. */
+bool sgring_senders_outstanding(const struct sgring *s);
+void sgring_senders_reap(struct sgring *s);
+unsigned int sgring_senders_pollfds(const struct sgring *s, struct pollfd *fds, unsigned int room);
+/* That socket says something is wrong: does the sender fail? */
+void sgring_senders_check(struct sgring *s, int fd);
+/* Had it every slot so far: may the rest go to it too? */
+bool sgring_tx_had_all(const struct sgring_tx *tx);
+
+static inline int sgring_owner_only(const struct sgring *s)
+{
+	return s->owner ? 0 : sgring_fail(1 /* EPERM */, "an observer cannot do this");
+}
+
+/* Acquire: what the kernel put into the CQ before it changed state can be seen. */
+static inline uint32_t sgring_state(const struct sgring *s)
+{
+	return sgring_load_acquire(&s->rings.cq.kernel->state);
+}
+
+static inline uint64_t sgring_held(const struct sgring *s)
+{
+	return s->rings.slots - s->rings.returned;
+}
+
+#endif /* SGRING_INTERNAL_H */

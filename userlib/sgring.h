@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libsgring: capture from a DMA stream and pass the memory on without a copy
+ *
+ * A stream belongs to one thread at a time: no function here may run in two
+ * threads on the same stream, its senders included. Different streams are
+ * independent. Nothing here touches errno: what fails returns a negative errno,
+ * and sgring_errmsg() says in one line what and why.
+ *
+ *	sgring_open -> sgring_start -> sgring_next ... sgring_return
+ *	                                           \-> sgring_tx_send
+ *	                            -> sgring_close
+ *
+ * Times are in the unit of their name, sizes and positions in bytes.
+ */
+#ifndef SGRING_H
+#define SGRING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <linux/sgring.h>
+#include <linux/sgring_ring.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sgring;
+struct sgring_tx;
+
+/* sgring_slot.flags; <linux/sgring_ring.h> says what each means. */
+#define SGRING_GAP		SGRING_CQE_GAP
+#define SGRING_STALL		SGRING_CQE_STALL
+#define SGRING_EOP		SGRING_CQE_EOP
+#define SGRING_LENGTH_ASSUMED	SGRING_CQE_LENGTH_ASSUMED
+#define SGRING_EOS		SGRING_CQE_EOS
+#define SGRING_DEVICE_TIME	SGRING_CQE_DEVICE_TIME
+#define SGRING_PARTIAL		SGRING_CQE_PARTIAL
+
+/* sgring_options.wait: what to do while there is nothing. */
+enum sgring_waiting {
+	SGRING_SLEEP = 0,	/* sleep until a wake-up batch is there */
+	SGRING_SPIN = 1,	/* look again and again, without a system call */
+};
+
+/**
+ * struct sgring_options - how to open a stream; 0 in a field: the default
+ * @size: sizeof(struct sgring_options); SGRING_OPTIONS() fills it in
+ * @setup_flags: SGRING_SETUP_*
+ * @waiting: enum sgring_waiting; default SGRING_SLEEP
+ * @slot_bytes: size of a slot
+ * @chunk_bytes: largest chunk of memory
+ * @slot_count: number of slots
+ * @overrun: enum sgring_overrun; default SGRING_OVERRUN_STALL
+ * @chunk_policy: enum sgring_chunk_policy; default SGRING_CHUNK_MIXED
+ * @queue_depth: slots the engine has at a time
+ * @wake_slots: slots in a wake-up batch
+ * @wake_usec: wait so long, from its first slot on, for a batch to be full
+ * @sq_poll_usec: how often a starved stream looks for returned slots
+ * @sq_idle_usec: and for how long, until it has to be kicked
+ * @clock: enum sgring_clock; default SGRING_CLOCK_MONOTONIC
+ * @numa_node: with SGRING_SETUP_NUMA_NODE
+ * @send_timeout_ms: a sender whose peer takes nothing for so long has failed;
+ *	default 30000
+ *
+ * Those that &struct sgring_setup has too are explained there, defaults and
+ * limits included.
+ */
+struct sgring_options {
+	size_t size;
+	uint32_t setup_flags;
+	uint32_t waiting;
+	uint64_t slot_bytes;
+	uint64_t chunk_bytes;
+	uint32_t slot_count;
+	uint32_t overrun;
+	uint32_t chunk_policy;
+	uint32_t queue_depth;
+	uint32_t wake_slots;
+	uint32_t wake_usec;
+	uint32_t sq_poll_usec;
+	uint32_t sq_idle_usec;
+	uint32_t clock;
+	int32_t numa_node;
+	uint32_t send_timeout_ms;
+	uint32_t reserved;	/* 0 */
+};
+
+/* Options for one call: sgring_open(&s, "rx0", SGRING_OPTIONS(.slot_count = 64)). */
+#define SGRING_OPTIONS(...) \
+	(&(struct sgring_options){ .size = sizeof(struct sgring_options), __VA_ARGS__ })
+
+/**
+ * struct sgring_slot - a slot the application has got
+ * @data: its first byte; NULL in an end-of-stream entry
+ * @position: stream position of that byte in this epoch
+ * @lost: bytes known to be lost between the previous entry and this one
+ * @sequence: transfers of this epoch before this one, dropped ones included
+ * @time_ns: when the transfer was seen to end, by the clock of the options
+ * @device_time_ns: the device's own time; valid with SGRING_DEVICE_TIME
+ * @cookie: on arrival, that of the previous return; sgring_return() passes it on
+ * @length: bytes of data
+ * @index: number of the slot, or SGRING_NO_SLOT
+ * @flags: SGRING_GAP, SGRING_EOP, ...
+ * @status: 0, or a negative errno: the engine failed in this slot
+ * @engine_slots: slots the engine still had at that moment
+ *
+ * An application may narrow @data and @length before it sends the slot.
+ */
+struct sgring_slot {
+	unsigned char *data;
+	uint64_t position;
+	uint64_t lost;
+	uint64_t sequence;
+	uint64_t time_ns;
+	uint64_t device_time_ns;
+	uint64_t cookie;
+	uint32_t length;
+	uint32_t index;
+	uint32_t flags;
+	int32_t status;
+	uint32_t engine_slots;
+	uint32_t reserved;
+};
+
+/**
+ * struct sgring_counters - what the library did on this stream since it was opened
+ * @slots: slots taken from the CQ
+ * @bytes: bytes in them
+ * @lost_bytes: bytes known to be lost between entries
+ * @failed_slots: slots with a status other than 0
+ * @returned: slots given back
+ * @kicks: SGRING_KICK calls
+ * @polls: system calls that waited for the device
+ * @sender_waits: system calls that waited for senders only
+ * @send_calls: sendmsg calls of senders
+ * @notify_calls: system calls that asked for send notifications
+ * @held: slots the application and its senders have now
+ */
+struct sgring_counters {
+	uint64_t slots;
+	uint64_t bytes;
+	uint64_t lost_bytes;
+	uint64_t failed_slots;
+	uint64_t returned;
+	uint64_t kicks;
+	uint64_t polls;
+	uint64_t sender_waits;
+	uint64_t send_calls;
+	uint64_t notify_calls;
+	uint64_t held;
+};
+
+/**
+ * struct sgring_tx_stats - what a sender did
+ * @slots: slots taken over
+ * @bytes: bytes the socket accepted
+ * @sends: sendmsg calls that accepted bytes
+ * @partial: of them, accepted less than was asked
+ * @zerocopy: of them, reported as sent without a copy
+ * @copied: of them, reported as copied by the kernel
+ * @full_waits: times the socket was full
+ * @nobufs_waits: times a kernel limit (optmem, memlock) made it wait
+ * @outstanding: sends the kernel has not let go of yet
+ * @held: slots not yet returned
+ * @strange: notifications for nothing that was sent
+ */
+struct sgring_tx_stats {
+	uint64_t slots;
+	uint64_t bytes;
+	uint64_t sends;
+	uint64_t partial;
+	uint64_t zerocopy;
+	uint64_t copied;
+	uint64_t full_waits;
+	uint64_t nobufs_waits;
+	uint64_t outstanding;
+	uint64_t held;
+	uint64_t strange;
+};
+
+/*
+ * What follows is one stream's hot path, inline. The layout is part of the ABI
+ * of the library: fields are only ever added at the end. Read them, do not
+ * write them.
+ */
+struct sgring_rings {
+	struct sgring_cq cq;
+	struct sgring_sq sq;
+	unsigned char *data;		/* slot i at data + i * stride_bytes */
+	uint64_t stride_bytes;
+	uint64_t end_position;		/* end of the last entry consumed */
+	uint64_t slots;
+	uint64_t bytes;
+	uint64_t lost_bytes;
+	uint64_t failed_slots;
+	uint64_t returned;
+	uint64_t ends;			/* end-of-stream entries consumed */
+};
+
+/* The rings are the first thing in a stream. */
+static inline struct sgring_rings *sgring_rings(struct sgring *s)
+{
+	return (struct sgring_rings *)(void *)s;
+}
+
+/*
+ * Opening and closing.
+ *
+ * name: "/a/path", "sgring0", or the label of a stream.
+ */
+
+/**
+ * sgring_open() - become the owner of a stream: memory, rings, maps
+ * @stream: written; NULL on failure
+ * @name: see above
+ * @options: NULL: all defaults
+ *
+ * Return: 0; -ENOENT no such stream; -EBUSY it has an owner; -EACCES no
+ * permission; -EINVAL, -E2BIG bad options; what SGRING_SETUP gives.
+ */
+int sgring_open(struct sgring **stream, const char *name, const struct sgring_options *options);
+
+/**
+ * sgring_observe() - look at a stream without changing it
+ * @stream: written; NULL on failure
+ * @name: see above
+ *
+ * For sgring_query(), sgring_stats(), sgring_geometry(), sgring_layout(),
+ * sgring_slot_info(), sgring_follow() and sgring_close(); everything else is
+ * -EPERM. A stream nobody has set up can be observed: only the query works.
+ *
+ * Return: 0 or as sgring_open().
+ */
+int sgring_observe(struct sgring **stream, const char *name);
+
+/**
+ * sgring_close() - stop (drain), let senders finish, release everything
+ * @stream: NULL is allowed
+ *
+ * What the stop leaves unread goes to the sender, if the stream has just one
+ * and it got every slot so far; otherwise it is discarded. Then each sender is
+ * closed as by sgring_tx_close().
+ *
+ * Return: 0; 1 if data was lost (gaps, failed transfers) since the stream was
+ * opened; a negative errno if a sender or the stop failed, or the device is gone.
+ */
+int sgring_close(struct sgring *stream);
+
+/** sgring_errmsg() - one line about the last failure in this thread; never NULL */
+const char *sgring_errmsg(void);
+
+/*
+ * Running.
+ */
+
+/** sgring_arm() - give the engine its slots, do not enable the device yet */
+int sgring_arm(struct sgring *stream);
+
+/** sgring_start() - enable the device; arms first if that was not done */
+int sgring_start(struct sgring *stream);
+
+/**
+ * sgring_stop() - bring the engine to rest; it can be started again
+ * @stream: an owner's
+ * @flags: SGRING_STOP_DRAIN, or 0 to abort
+ * @timeout_ms: of the drain; 0: default, 1000
+ *
+ * What was filled can still be taken; sgring_next() gives -ENODATA after it.
+ *
+ * Return: SGRING_STOPPED_* bits (0 or more), or a negative errno.
+ */
+int sgring_stop(struct sgring *stream, uint32_t flags, uint32_t timeout_ms);
+
+/**
+ * sgring_next() - take the next slot
+ * @stream: an owner's
+ * @slot: written
+ * @timeout_ms: 0: do not wait; negative: for ever
+ *
+ * Return: 0; -ETIMEDOUT; -ENODATA the stream has ended, @slot holds the
+ * end-of-stream entry if this call has taken it; -ENODEV the device is gone;
+ * -EBADFD never started; -EINTR a signal; once, the error of a sender that failed.
+ */
+int sgring_next(struct sgring *stream, struct sgring_slot *slot, int timeout_ms);
+
+/**
+ * sgring_return() - give a slot back to be filled again; any order
+ * @stream: an owner's
+ * @slot: its index and cookie are used
+ *
+ * Return: 0; -EINVAL not a slot; -ENOBUFS more slots returned than there are.
+ */
+int sgring_return(struct sgring *stream, const struct sgring_slot *slot);
+
+/** sgring_tune() - SGRING_TUNE; what is in force is written back */
+int sgring_tune(struct sgring *stream, struct sgring_tune *tune);
+
+/*
+ * The batch calls: no system call unless said. See sgring_batch(3).
+ */
+
+/**
+ * sgring_wait() - wait until the CQ has an entry
+ *
+ * Return: as sgring_next(), but nothing is taken.
+ */
+int sgring_wait(struct sgring *stream, int timeout_ms);
+
+/** sgring_kick() - have the kernel look at the SQ now; sgring_flush() knows when */
+int sgring_kick(struct sgring *stream);
+
+/** sgring_fd() - for an event loop; call sgring_flush() before each wait */
+int sgring_fd(const struct sgring *stream);
+
+/** sgring_ready() - entries to peek at */
+static inline uint32_t sgring_ready(struct sgring *s)
+{
+	return sgring_cq_ready(&sgring_rings(s)->cq);
+}
+
+/** sgring_peek() - the n-th of them; valid until sgring_consume() */
+static inline const struct sgring_cqe *sgring_peek(struct sgring *s, uint32_t n)
+{
+	return sgring_cq_peek(&sgring_rings(s)->cq, n);
+}
+
+/** sgring_data() - first byte of a slot */
+static inline unsigned char *sgring_data(struct sgring *s, uint32_t index)
+{
+	struct sgring_rings *r = sgring_rings(s);
+
+	return r->data + (size_t)(index * r->stride_bytes);
+}
+
+/** sgring_slot_of() - an entry as a slot; lost is right for the first ready one only */
+static inline void sgring_slot_of(struct sgring *s, const struct sgring_cqe *e,
+				  struct sgring_slot *slot)
+{
+	struct sgring_rings *r = sgring_rings(s);
+
+	slot->data = e->slot == SGRING_NO_SLOT ? NULL : sgring_data(s, e->slot);
+	slot->position = e->position_bytes;
+	slot->lost = e->position_bytes > r->end_position ?
+		     e->position_bytes - r->end_position : 0;
+	slot->sequence = e->sequence;
+	slot->time_ns = e->host_time_ns;
+	slot->device_time_ns = e->device_time_ns;
+	slot->cookie = e->cookie;
+	slot->length = e->length_bytes;
+	slot->index = e->slot;
+	slot->flags = e->flags;
+	slot->status = e->status;
+	slot->engine_slots = e->engine_slots;
+	slot->reserved = 0;
+}
+
+/** sgring_consume() - be done with the first n entries (n <= sgring_ready()) */
+static inline void sgring_consume(struct sgring *s, uint32_t n)
+{
+	struct sgring_rings *r = sgring_rings(s);
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		const struct sgring_cqe *e = sgring_cq_peek(&r->cq, i);
+
+		if (e->position_bytes > r->end_position)
+			r->lost_bytes += e->position_bytes - r->end_position;
+		r->end_position = e->position_bytes + e->length_bytes;
+		if (e->flags & SGRING_CQE_EOS) {
+			r->ends++;
+			r->end_position = 0;
+			continue;
+		}
+		r->slots++;
+		r->bytes += e->length_bytes;
+		r->failed_slots += e->status < 0;
+	}
+	sgring_cq_consume(&r->cq, n);
+}
+
+/** sgring_put() - return a slot with the next sgring_flush(); -ENOBUFS: too many */
+int sgring_put(struct sgring *stream, uint32_t index, uint64_t cookie);
+
+/** sgring_flush() - publish what was put; a system call only if the kernel asks */
+static inline int sgring_flush(struct sgring *s)
+{
+	struct sgring_rings *r = sgring_rings(s);
+
+	if (sgring_sq_submit(&r->sq) &&
+	    sgring_load_relaxed(&r->sq.kernel->sq_consumer) != r->sq.producer)
+		return sgring_kick(s);
+	return 0;
+}
+
+/*
+ * Looking. The sized calls fill in no more than the caller knows of; use the
+ * inline ones.
+ */
+
+/** sgring_setup() - the set-up with the defaults that were chosen; owner */
+const struct sgring_setup *sgring_setup(const struct sgring *stream);
+/** sgring_geometry() - where everything is; NULL while nobody has set it up */
+const struct sgring_geometry *sgring_geometry(const struct sgring *stream);
+/** sgring_slot_info() - a line of the slot table; NULL: no such slot, or not set up */
+const struct sgring_slot_info *sgring_slot_info(const struct sgring *stream, uint32_t index);
+/**
+ * sgring_layout() - the chunk runs of a slot
+ * Return: how many there are (at most @room are stored), or a negative errno.
+ */
+int sgring_layout(struct sgring *stream, uint32_t index, struct sgring_run *runs, uint32_t room);
+/**
+ * sgring_follow() - read the CQ as an observer
+ * @missed: written: entries that were overwritten before this one
+ *
+ * It starts with the first entry written after sgring_observe().
+ *
+ * Return: 1 and an entry, 0 nothing new, or a negative errno.
+ */
+int sgring_follow(struct sgring *stream, struct sgring_cqe *entry, uint64_t *missed);
+
+int sgring_query_sized(struct sgring *stream, struct sgring_query *query, size_t size);
+int sgring_stats_sized(struct sgring *stream, struct sgring_stats *stats, size_t size);
+void sgring_counters_sized(const struct sgring *stream, struct sgring_counters *c, size_t size);
+void sgring_tx_stats_sized(const struct sgring_tx *tx, struct sgring_tx_stats *st, size_t size);
+
+static inline int sgring_query(struct sgring *stream, struct sgring_query *query)
+{
+	return sgring_query_sized(stream, query, sizeof(*query));
+}
+
+static inline int sgring_stats(struct sgring *stream, struct sgring_stats *stats)
+{
+	return sgring_stats_sized(stream, stats, sizeof(*stats));
+}
+
+static inline void sgring_counters(const struct sgring *stream, struct sgring_counters *c)
+{
+	sgring_counters_sized(stream, c, sizeof(*c));
+}
+
+/*
+ * Senders. A sender belongs to a stream: sgring_next() and sgring_wait() look
+ * after its notifications, sgring_close() closes it.
+ */
+
+/**
+ * sgring_tx_open() - connect a sender
+ * @tx: written; NULL on failure
+ * @stream: an owner's
+ * @url: "tcp://host:port", an IPv6 address in brackets
+ *
+ * Return: 0; -EINVAL a bad URL; -EHOSTUNREACH the name cannot be resolved;
+ * -ENOBUFS RLIMIT_MEMLOCK is too low to send without a copy; -EOPNOTSUPP no
+ * MSG_ZEROCOPY here; what connect gives.
+ */
+int sgring_tx_open(struct sgring_tx **tx, struct sgring *stream, const char *url);
+
+/**
+ * sgring_tx_send() - send a slot's data; the slot goes back by itself
+ * @tx: from sgring_tx_open()
+ * @slot: data and length within the slot; it is the sender's from here on,
+ *	whatever this returns
+ *
+ * Waits while the socket is full. The slot is returned to the stream when the
+ * kernel has let go of its last byte. A signal does not end the wait.
+ *
+ * Return: 0 when the socket has it all; or a negative errno: -ENOBUFS a kernel
+ * limit (sgring_errmsg() names it and the cure), -ETIMEDOUT the peer took
+ * nothing for send_timeout_ms, what sendmsg gives. After a failure the sender
+ * sends nothing more and gives the same error again.
+ */
+int sgring_tx_send(struct sgring_tx *tx, const struct sgring_slot *slot);
+
+/**
+ * sgring_tx_flush() - wait until the kernel has let go of everything sent
+ * @timeout_ms: without progress; negative: for ever
+ * Return: 0 (the peer's kernel has it all), -ETIMEDOUT, -EINTR, or the sender's error.
+ */
+int sgring_tx_flush(struct sgring_tx *tx, int timeout_ms);
+
+/**
+ * sgring_tx_close() - flush, close the connection, free the sender
+ *
+ * If the flush fails the connection is aborted; slots the kernel does not let
+ * go of within a second then are not returned to the stream, ever: something
+ * may still read them. Closing the stream releases them safely.
+ *
+ * Return: 0, or the error of the sender or of the flush.
+ */
+int sgring_tx_close(struct sgring_tx *tx);
+
+static inline void sgring_tx_stats(const struct sgring_tx *tx, struct sgring_tx_stats *st)
+{
+	sgring_tx_stats_sized(tx, st, sizeof(*st));
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SGRING_H */

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libsgring: waiting for slots, taking them, giving them back
+ *
+ * Who is waited for. While the CQ has entries, nobody. When it is empty:
+ *
+ *   every slot is with us            only senders can help: their sockets
+ *   the engine is starved, senders   a short nap on the sockets: the kernel's
+ *   have slots                       timer is about to take what is in the SQ
+ *   senders have most slots          the device and the sockets
+ *   otherwise                        the device; it will wake us for the next
+ *                                    batch, and notifications can wait for that
+ *
+ * So a device poll is made once per wake-up batch and never when the
+ * application is the slower side. Each wait is preceded by sgring_flush(): a
+ * kernel that has stopped looking at the SQ is kicked (I, J in sgring_ring.h).
+ */
+#include <errno.h>
+#include <time.h>
+
+#include "internal.h"
+
+#define NAP_NS SGRING_MS_NS
+#define SOCKETS 8	/* more senders than that are looked after, not waited for */
+
+int64_t sgring_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ __volatile__("yield" ::: "memory");
+#endif
+}
+
+/* Sleep once. 0: look again; timeouts are the caller's. */
+static int sleep_once(struct sgring *s, int64_t left_ns)
+{
+	uint64_t held = sgring_held(s), slots = s->geometry.slot_count;
+	bool starved = sgring_load_relaxed(&s->rings.cq.kernel->flags) & SGRING_STARVED;
+	bool sending = sgring_senders_outstanding(s);
+	struct pollfd fds[1 + SOCKETS];
+	unsigned int n = 0;
+	int ready;
+
+	bool device = !sending || (held < slots && !starved);
+
+	if (device)
+		fds[n++] = (struct pollfd){ .fd = s->fd, .events = POLLIN };
+	if (sending && (!device || 2 * held > slots))
+		n += sgring_senders_pollfds(s, fds + n, SOCKETS);
+	/* A failed sender's socket cannot be waited for: look again soon. */
+	if (!device && (held < slots || !n) && (left_ns < 0 || left_ns > NAP_NS))
+		left_ns = NAP_NS;
+
+	if (device)
+		s->polls++;
+	else
+		s->sender_waits++;
+	ready = s->be->poll(s->be, fds, n, left_ns);
+	if (ready <= 0)
+		return ready;
+	if (device && (fds[0].revents & (POLLHUP | POLLNVAL)) && !sgring_ready(s))
+		return -ENODEV;
+	while (n-- > device)
+		if (fds[n].revents & POLLHUP)
+			sgring_senders_check(s, fds[n].fd);
+	return 0;
+}
+
+/* Nothing is ready: why, or 0 if something may still come. */
+static int what_happened(struct sgring *s)
+{
+	struct sgring_cq *cq = &s->rings.cq;
+	uint32_t state = sgring_state(s);
+
+	/* The kernel wrote its last entries before this state: look again. */
+	if (sgring_ready(s))
+		return 0;
+	if (state == SGRING_STATE_DEAD || (sgring_load_acquire(&cq->kernel->flags) & SGRING_DEAD))
+		return sgring_ready(s) ? 0 : sgring_fail(ENODEV, "the device is gone");
+	if (state != SGRING_STATE_READY)
+		return 0;
+	if (!sgring_load_relaxed(&cq->kernel->epoch))
+		return sgring_fail(EBADFD, "the stream has not been started");
+	return sgring_fail(ENODATA, "the stream has ended");
+}
+
+int sgring_wait(struct sgring *s, int timeout_ms)
+{
+	int64_t deadline = -1, left = -1;
+	int err;
+
+	if (!s->owner)
+		return sgring_owner_only(s);
+	for (;;) {
+		if (s->sender_error) {
+			err = s->sender_error;
+			s->sender_error = 0;
+			return sgring_fail(-err, "%s", s->sender_message);
+		}
+		if (sgring_ready(s))
+			return 0;
+		sgring_senders_reap(s);
+		err = sgring_flush(s);
+		if (!err)
+			err = what_happened(s);
+		if (err)
+			return err;
+		if (sgring_ready(s))
+			return 0;
+		if (timeout_ms >= 0) {
+			if (deadline < 0)
+				deadline = sgring_now_ns() + timeout_ms * SGRING_MS_NS;
+			left = timeout_ms ? deadline - sgring_now_ns() : 0;
+			if (left <= 0)
+				return sgring_fail(ETIMEDOUT, "no slot for %d ms", timeout_ms);
+		}
+		if (s->waiting == SGRING_SPIN) {
+			relax();
+			continue;
+		}
+		err = sleep_once(s, left);
+		if (err == -EINTR)
+			return sgring_fail(EINTR, "a signal ended the wait");
+		if (err == -ENODEV)
+			return sgring_fail(ENODEV, "the device is gone");
+		if (err)
+			return sgring_fail(-err, "cannot wait for the device (error %d)", -err);
+	}
+}
+
+int sgring_next(struct sgring *s, struct sgring_slot *slot, int timeout_ms)
+{
+	int err;
+
+	if (!s->owner || s->sender_error || !sgring_ready(s)) {
+		err = sgring_wait(s, timeout_ms);
+		if (err)
+			return err;
+	}
+	sgring_slot_of(s, sgring_peek(s, 0), slot);
+	sgring_consume(s, 1);
+	if (!(slot->flags & SGRING_EOS))
+		return 0;
+	return sgring_fail(ENODATA, "the stream has ended%s", slot->status ? ", not as asked" : "");
+}
+
+int sgring_put(struct sgring *s, uint32_t index, uint64_t cookie)
+{
+	struct sgring_sqe *e;
+
+	if (!s->owner)
+		return sgring_owner_only(s);
+	if (index >= s->geometry.slot_count)
+		return sgring_fail(EINVAL, "%u is not one of %u slots", index,
+				   s->geometry.slot_count);
+	e = sgring_sq_reserve(&s->rings.sq);
+	if (!e)
+		return sgring_fail(ENOBUFS, "slot %u: the SQ is full, some slot was returned twice",
+				   index);
+	e->slot = index;
+	e->cookie = cookie;
+	s->rings.returned++;
+	return 0;
+}
+
+int sgring_return(struct sgring *s, const struct sgring_slot *slot)
+{
+	int err = sgring_put(s, slot->index, slot->cookie);
+
+	return err ? err : sgring_flush(s);
+}
+
+int sgring_kick(struct sgring *s)
+{
+	char text[128];
+	int err = sgring_owner_only(s);
+
+	if (err)
+		return err;
+	s->kicks++;
+	err = s->be->ioctl(s->be, s->fd, SGRING_KICK, NULL);
+	if (err < 0)
+		return sgring_fail(-err, "kick: %s", sgring_strerror(err, text, sizeof(text)));
+	return 0;
+}
