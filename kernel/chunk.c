@@ -77,8 +77,8 @@ static struct page *chunk_alloc(const struct sgring_chunk_plan *plan, unsigned i
 {
 	gfp_t gfp = GFP_USER | __GFP_ZERO | __GFP_COMP | __GFP_ACCOUNT | __GFP_NOWARN | plan->zone;
 
-	if (!last_resort)
-		gfp |= __GFP_NORETRY;
+	/* A set-up that is too large fails; nobody is killed for it. */
+	gfp |= last_resort ? __GFP_RETRY_MAYFAIL : __GFP_NORETRY;
 	return alloc_pages_node(plan->node, gfp, order);
 }
 

@@ -25,7 +25,8 @@ struct sgring_stream;
  *	stream's mutex.
  * @lost_bytes: the device's count of bytes it lost since @start, up to the end
  *	of the transfer that has just finished. Called from the completion
- *	callback (softirq, under the stream's lock): may not sleep.
+ *	callback (softirq, under the stream's lock): may not sleep. Also after
+ *	@stop, for the transfer that was cut.
  * @device_time_ns: the device's own time of the transfer that has just
  *	finished; false if it has none. Called like @lost_bytes.
  * @end_of_packet: the device ended a packet with the transfer that has just

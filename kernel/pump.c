@@ -47,6 +47,14 @@ u64 sgring_now(const struct sgring_stream *s)
 	}
 }
 
+/* The device's own count of losses, where it has one. */
+static u64 lost_bytes(const struct sgring_stream *s)
+{
+	const struct sgring_client_ops *ops = s->client.ops;
+
+	return ops && ops->lost_bytes ? ops->lost_bytes(s->client.priv) : s->lost_seen;
+}
+
 static ktime_t usec(u32 us)
 {
 	return ns_to_ktime((u64)us * NSEC_PER_USEC);
@@ -351,14 +359,12 @@ static void refill(struct sgring_stream *s)
 	}
 	/* Each slot in flight has its entry reserved, and the end of stream one. */
 	room -= s->slots_engine + 1;
-	s->cq_blocked = false;
 	while (s->refill && sgring_inflight(s) < depth) {
 		struct sgring_slot *slot = list_first_entry_or_null(&s->free, struct sgring_slot,
 								    node);
 
 		if (slot && room <= 0) {
 			s->stats.cq_full++;
-			s->cq_blocked = true;
 			slot = NULL;
 		}
 		/* A dropped slot must not make a returned one wait longer than it has to. */
@@ -379,13 +385,18 @@ static void refill(struct sgring_stream *s)
 		dma_async_issue_pending(s->engine.chan);
 }
 
-/* Nobody will look at the SQ from now on, unless something is in it already. */
+/*
+ * Nobody will look at the SQ from now on, unless something is in it already.
+ * A slot that is here waits for a descriptor of the engine, or for room in the
+ * CQ: of neither does a submission tell, so the timer goes on.
+ */
 static bool need_wakeup(struct sgring_stream *s)
 {
+	if (s->slots_free)
+		return false;
 	kernel_flags(s, SGRING_NEED_WAKEUP, 0); /* K */
 	smp_mb(); /* L: pairs with I, see uapi/linux/sgring_ring.h */
-	if (!sgring_sq_used(&s->rings) && /* M, and the same for a CQ that was full */
-	    !(s->cq_blocked && sgring_cq_room(&s->rings) > 1))
+	if (!sgring_sq_used(&s->rings)) /* M */
 		return true;
 	kernel_flags(s, 0, SGRING_NEED_WAKEUP);
 	return false;
@@ -397,6 +408,12 @@ static void starve_check(struct sgring_stream *s)
 	bool starved = s->active && s->refill && !sgring_inflight(s);
 	u64 now;
 
+	if (starved && s->starved && s->slots_free && !hrtimer_is_queued(&s->sq_timer)) {
+		/* Kicked, and what came cannot be given to the engine yet. */
+		kernel_flags(s, 0, SGRING_NEED_WAKEUP);
+		hrtimer_start(&s->sq_timer, usec(s->setup.sq_poll_usec),
+			      HRTIMER_MODE_REL_SOFT);
+	}
 	if (starved == s->starved)
 		return;
 	now = ktime_get_ns();
@@ -437,7 +454,8 @@ static enum hrtimer_restart sq_timer_fn(struct hrtimer *timer)
 	u64 idle_ns = (u64)s->setup.sq_idle_usec * NSEC_PER_USEC;
 
 	spin_lock_bh(&s->lock);
-	if (!s->active || !s->starved)
+	/* Queued: it was started anew while this run waited for the lock. */
+	if (!s->active || !s->starved || hrtimer_is_queued(timer))
 		goto out;
 	s->stats.timer_runs++;
 	if (s->deferred) {
@@ -448,7 +466,7 @@ static enum hrtimer_restart sq_timer_fn(struct hrtimer *timer)
 	} else if (pump(s)) {
 		s->stats.timer_hits++;
 	}
-	if (!s->active || !s->refill || !s->starved)
+	if (!s->active || !s->refill || !s->starved || hrtimer_is_queued(timer))
 		goto out;
 	if ((s->setup.sq_idle_usec == SGRING_OFF ||
 	     ktime_get_ns() - s->starved_since >= idle_ns) && need_wakeup(s))
@@ -539,8 +557,7 @@ static void callback(struct sgring_cell *cell, const struct dmaengine_result *re
 	cell->time_ns = sgring_now(s);
 	cell->failed = result && result->result != DMA_TRANS_NOERROR;
 	cell->residue = result ? result->residue : 0;
-	cell->lost_bytes = ops && ops->lost_bytes ? ops->lost_bytes(s->client.priv) :
-						    s->lost_seen;
+	cell->lost_bytes = lost_bytes(s);
 	if (ops && ops->device_time_ns)
 		cell->device_time = ops->device_time_ns(s->client.priv, &cell->device_time_ns);
 	if (ops && ops->end_of_packet)
@@ -574,7 +591,7 @@ void sgring_pump_init(struct sgring_stream *s)
 void sgring_pump_begin(struct sgring_stream *s)
 {
 	spin_lock_bh(&s->lock);
-	s->arm++;
+	s->fail_status = 0;
 	s->stats.epoch++;
 	s->sequence = 0;
 	s->position = 0;
@@ -638,7 +655,7 @@ bool sgring_pump_retire_rest(struct sgring_stream *s, const u32 *residue)
 				break;
 			cell->residue = *residue;
 			cell->time_ns = sgring_now(s);
-			cell->lost_bytes = s->lost_seen;
+			cell->lost_bytes = lost_bytes(s);
 			partial = cell->slot;
 			residue = NULL;
 		}
@@ -663,6 +680,8 @@ bool sgring_pump_retire_rest(struct sgring_stream *s, const u32 *residue)
 		s->slots_free++;
 	}
 	s->cell_head = s->cell_tail;
+	/* From now on every callback is late. */
+	s->arm++;
 	spin_unlock_bh(&s->lock);
 	return partial;
 }

@@ -174,6 +174,8 @@ void sgring_slot_free(struct sgring_slot *slot, bool leak)
 {
 	if (!slot->chunks)
 		return;
+	if (leak && slot->mapped)
+		sg_free_table(&slot->table);
 	if (leak)
 		sgring_chunks_leak(slot->chunks);
 	else

@@ -218,7 +218,9 @@ void sgring_fail_work(struct work_struct *work)
 	struct sgring_stream *s = container_of(work, struct sgring_stream, fail_work);
 
 	mutex_lock(&s->mutex);
-	dev_notice_ratelimited(&s->dev, "stopped: an index of the application is off its ring\n");
-	sgring_stop(s, false, 0, s->fail_status, NULL);
+	/* Unless it was stopped meanwhile, and perhaps armed again. */
+	if (s->fail_status && !sgring_stop(s, false, 0, s->fail_status, NULL))
+		dev_notice_ratelimited(&s->dev,
+				       "stopped: an index of the application is off its ring\n");
 	mutex_unlock(&s->mutex);
 }

@@ -116,10 +116,9 @@ struct sgring_cell {
  * Under @lock:
  * @lock: see above
  * @rings: both rings and the slot table
- * @arm: counts the arms of all set-ups
+ * @arm: counts the arms of all set-ups that are over
  * @active: completions count; the timers and the worker may run
  * @refill: slots may be given to the engine
- * @cq_blocked: a slot is held back because the CQ is full
  * @cells: transfers, a ring
  * @cell_head: oldest in flight
  * @cell_tail: next to submit
@@ -188,7 +187,6 @@ struct sgring_stream {
 	u32 arm;
 	bool active;
 	bool refill;
-	bool cq_blocked;
 	struct sgring_cell *cells;
 	u32 cell_head;
 	u32 cell_tail;
