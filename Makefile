@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# sgring: `make demo`, `make check`, and the kernel's own build
+#
+# In a kernel tree, or called back by a module build, this is a kbuild file.
+ifneq ($(KERNELRELEASE),)
+
+obj-$(CONFIG_SGRING) += kernel/
+
+else
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory -r
+
+V ?= 0
+Q := $(if $(filter 1,$(V)),,@)
+B := $(CURDIR)/build
+CC ?= gcc
+
+# KDIR=/path/to/headers builds the modules against those; without it the
+# distribution's kernel is downloaded and unpacked below build/, never installed.
+KDIR ?=
+
+KSOURCE := $(shell find kernel uapi -name '*.[ch]' -o -name Makefile) Kconfig Makefile
+USER := $(B)/user
+
+help:
+	@echo 'make demo       stream more than 1 GiB from the dummy engine in a VM to a'
+	@echo '                receiver on this machine, with no copy, every byte checked'
+	@echo 'make check      all tests: user space, and the modules in a VM'
+	@echo 'make            library, examples and tool'
+	@echo 'make modules    the modules; KDIR=/path/to/headers for a kernel of your own'
+	@echo 'make install    library, header, man pages, tool (PREFIX=, DESTDIR=)'
+	@echo 'make lint       checkpatch --strict, sparse and W=1 on the kernel code'
+	@echo 'make check-debug  the VM tests on a kernel with KASAN, lockdep, DMA-API debug'
+	@echo '                and kmemleak, built first (about ten minutes)'
+	@echo 'make clean      remove what was built, keep what was downloaded'
+	@echo 'V=1 shows every command.'
+
+all: user
+
+# --- user space
+
+user: need-user
+	$(Q)$(MAKE) -f userlib/Makefile O=$(USER)/userlib
+	$(Q)$(MAKE) -f examples/Makefile O=$(USER)/examples LIB=$(USER)/userlib
+
+install: user
+	$(Q)$(MAKE) -f userlib/Makefile O=$(USER)/userlib install
+
+need-user:
+	@tests/vm/need gcc libc6-dev make pkg-config libjson-c-dev
+
+# --- the kernel's side
+
+ifneq ($(KDIR),)
+modules: need-modules
+	@echo '  MODULES $(B)/modules/kdir'
+	$(Q)KDIR='$(KDIR)' tests/vm/build-modules $(B)/modules/kdir
+else
+modules: $(B)/modules/vm/.done
+endif
+
+need-modules:
+	@tests/vm/need gcc make libc6-dev
+
+$(B)/kernel/current:
+	$(Q)tests/vm/fetch-kernel >/dev/null
+
+$(B)/modules/vm/.done: $(B)/kernel/current $(KSOURCE) | need-modules
+	@echo '  MODULES $(B)/modules/vm'
+	$(Q)tests/vm/build-modules $(B)/modules/vm
+	$(Q)touch $@
+
+# --- the two commands
+
+demo: $(B)/modules/vm/.done user
+	$(Q)tests/demo/run $(B)/modules/vm $(USER)/examples
+
+check: $(B)/modules/vm/.done user
+	$(Q)tests/check $(B)/modules/vm $(USER)
+
+lint: $(B)/kernel/current
+	$(Q)tests/lint
+
+clean:
+	$(Q)for d in $(B)/*; do case $$d in */cache | */kernel | */kernel-* | */source) ;; *) rm -rf "$$d" ;; esac; done
+
+distclean:
+	$(Q)rm -rf $(B)
+
+.PHONY: help all user install need-user need-modules modules demo check check-debug lint clean distclean
+
+endif
