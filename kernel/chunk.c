@@ -95,7 +95,7 @@ static int chunks_fill(struct sgring_chunk_plan *plan, struct sgring_chunk *list
 
 		if (fatal_signal_pending(current))
 			goto interrupted;
-		page = chunk_alloc(plan, order, !order);
+		page = chunk_alloc(plan, order, order <= plan->least);
 		if (page) {
 			list[count].page = page;
 			list[count++].order = order;
@@ -103,7 +103,7 @@ static int chunks_fill(struct sgring_chunk_plan *plan, struct sgring_chunk *list
 			cond_resched();
 			continue;
 		}
-		if (plan->equal || !order)
+		if (plan->equal || order <= plan->least)
 			goto no_memory;
 		top = order - 1;
 	}

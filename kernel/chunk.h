@@ -35,6 +35,8 @@ struct sgring_chunks {
  * struct sgring_chunk_plan - how to allocate
  * @bytes: of the slot, a multiple of PAGE_SIZE
  * @order: largest order; with @equal the order of all
+ * @least: smallest order, so that every chunk is a multiple of what the engine
+ *	moves at a time; @bytes is a multiple of it too
  * @equal: no falling to lower orders, and the last chunk may stick out
  * @node: NUMA node or NUMA_NO_NODE
  * @zone: GFP zone flags, or 0
@@ -44,6 +46,7 @@ struct sgring_chunks {
 struct sgring_chunk_plan {
 	u64 bytes;
 	unsigned int order;
+	unsigned int least;
 	bool equal;
 	int node;
 	gfp_t zone;

@@ -99,6 +99,10 @@ static int check_chunks(struct sgring_stream *s, struct sgring_setup *u,
 		return complain(s, m, EINVAL,
 				"chunk_bytes of %llu: a power of two, at least %lu", chunk,
 				PAGE_SIZE);
+	if (chunk && chunk < s->engine.limits.align)
+		return complain(s, m, EINVAL,
+				"chunk_bytes of %llu: at least %u, what the engine moves at a time",
+				chunk, s->engine.limits.align);
 	if (chunk > chunk_bytes_max())
 		return complain(s, m, ERANGE, "chunk_bytes of %llu: at most %llu", chunk,
 				chunk_bytes_max());
@@ -310,6 +314,7 @@ static int make_memory(struct sgring_stream *s, struct sgring_message *m)
 		.node = u->flags & SGRING_SETUP_NUMA_NODE ? u->numa_node :
 							    dev_to_node(s->engine.dma_dev),
 		.zone = dma_zone(s->engine.dma_dev),
+		.least = get_order(s->engine.limits.align),
 		.hint = SGRING_MAX_ORDER,
 	};
 	u64 chunk = u->chunk_bytes ?: min_t(u64, DEFAULT_CHUNK_BYTES, chunk_bytes_max());
@@ -329,7 +334,7 @@ static int make_memory(struct sgring_stream *s, struct sgring_message *m)
 	do {
 		ret = slots_make(s, &plan, m);
 	} while (ret == -ENOMEM && plan.equal && !u->chunk_bytes && !wants_single(s, u) &&
-		 plan.order--);
+		 plan.order-- > plan.least);
 
 	if (ret == -ENOMEM)
 		return complain(s, m, ENOMEM,
@@ -337,9 +342,9 @@ static int make_memory(struct sgring_stream *s, struct sgring_message *m)
 				u->slot_count, (u64)PAGE_SIZE << (plan.equal ? plan.order : 0));
 	if (ret == -EMSGSIZE)
 		return complain(s, m, EMSGSIZE,
-				"slot of %llu bytes: the engine takes %u segments of %llu bytes; fewer bytes, or single-segment slots",
-				u->slot_bytes, s->engine.limits.segments,
-				s->engine.limits.segment_bytes);
+				"slot of %llu bytes: the engine takes segments of at most %llu bytes in multiples of %u, at most %u of them (0: any); smaller slots, or single-segment ones",
+				u->slot_bytes, s->engine.limits.segment_bytes,
+				s->engine.limits.align, s->engine.limits.segments);
 	return ret;
 }
 

@@ -232,7 +232,7 @@ enum sgring_region {
  * @text: empty: nothing to say
  */
 struct sgring_message {
-	char text[160];
+	char text[224];
 };
 
 static inline enum dma_data_direction sgring_dma_dir(const struct sgring_stream *s)
