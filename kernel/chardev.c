@@ -151,6 +151,9 @@ static long ioctl_setup(struct sgring_stream *s, struct file *file, unsigned lon
 	if ((file->f_mode & (FMODE_READ | FMODE_WRITE)) != (FMODE_READ | FMODE_WRITE))
 		return -EBADF;
 	user_size = setup.size;
+	/* A set-up that could not be answered must not be made: try first. */
+	if (message_out(&setup, &message) || copy_out(arg, &setup, user_size, sizeof(setup)))
+		return -EFAULT;
 	setup.size = sizeof(setup);
 	if (mutex_lock_killable(&s->mutex))
 		return -EINTR;
@@ -158,7 +161,6 @@ static long ioctl_setup(struct sgring_stream *s, struct file *file, unsigned lon
 	mutex_unlock(&s->mutex);
 	if (message_out(&setup, &message) && !ret)
 		ret = -EFAULT;
-	/* On -EFAULT the caller owns the stream all the same, until it closes. */
 	return ret ?: copy_out(arg, &setup, user_size, sizeof(setup));
 }
 

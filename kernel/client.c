@@ -11,6 +11,7 @@
 #include <linux/fs.h>
 #include <linux/idr.h>
 #include <linux/module.h>
+#include <linux/pm.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
 
@@ -39,6 +40,41 @@ static struct attribute *stream_attrs[] = {
 	NULL,
 };
 ATTRIBUTE_GROUPS(stream);
+
+/*
+ * The engine's registers and what it was told do not outlive a suspend. The
+ * stream is stopped; its end-of-stream entry says why, and it can be started
+ * again.
+ */
+static int stream_suspend(struct device *dev)
+{
+	struct sgring_stream *s = container_of(dev, struct sgring_stream, dev);
+
+	mutex_lock(&s->mutex);
+	sgring_stop(s, false, 0, -ESHUTDOWN, NULL);
+	mutex_unlock(&s->mutex);
+	return 0;
+}
+
+static int stream_resume(struct device *dev)
+{
+	struct sgring_stream *s = container_of(dev, struct sgring_stream, dev);
+	int ret;
+
+	mutex_lock(&s->mutex);
+	ret = s->dead ? 0 : sgring_engine_configure(&s->engine);
+	mutex_unlock(&s->mutex);
+	return ret;
+}
+
+static const struct dev_pm_ops stream_pm_ops = {
+	.suspend = stream_suspend,
+	.freeze = stream_suspend,
+	.poweroff = stream_suspend,
+	.resume = stream_resume,
+	.thaw = stream_resume,
+	.restore = stream_resume,
+};
 
 static void stream_release(struct device *dev)
 {
@@ -233,6 +269,7 @@ static int __init sgring_init(void)
 		unregister_chrdev_region(sgring_devt, STREAMS_MAX);
 		return PTR_ERR(sgring_class);
 	}
+	sgring_class->pm = &stream_pm_ops;
 	return 0;
 }
 

@@ -141,16 +141,19 @@ static u32 cell_result(struct sgring_stream *s, const struct sgring_cell *cell, 
 	u32 moved = cell->length - cell->residue;
 
 	if (cell->residue > cell->length) {
+		/* Most likely the transfer is right and the driver's sum is wrong. */
 		s->stats.residue_bad++;
+		*flags |= SGRING_CQE_LENGTH_ASSUMED;
 		*status = -EPROTO;
-		moved = 0;
+		moved = cell->length;
 	}
 	if (cell->failed) {
 		s->stats.engine_errors++;
 		*status = -EIO;
+		moved = s->engine.length_known ? moved : 0;
 	}
 	if (*status)
-		return s->engine.length_known ? moved : 0;
+		return moved;
 	if (!s->engine.length_known && !cell->residue)
 		*flags |= SGRING_CQE_LENGTH_ASSUMED;
 	else if (s->client.ops && s->client.ops->end_of_packet)
@@ -646,6 +649,7 @@ bool sgring_pump_retire_rest(struct sgring_stream *s, const u32 *residue)
 {
 	struct sgring_cell *cell;
 	bool partial = false;
+	u32 i;
 
 	spin_lock_bh(&s->lock);
 	while (sgring_inflight(s)) {
@@ -668,9 +672,12 @@ bool sgring_pump_retire_rest(struct sgring_stream *s, const u32 *residue)
 		cell_retire(s, cell, cell->state == SGRING_CELL_SUBMITTED && cell->residue ?
 				     SGRING_CQE_PARTIAL : 0);
 	}
-	/* Newest first, each to the front: the order of the slots stays. */
-	while (sgring_inflight(s)) {
-		cell = cell_at(s, --s->cell_tail);
+	/*
+	 * Newest first, each to the front: the order of the slots stays. The
+	 * cells are not used again soon, so that a late callback finds them old.
+	 */
+	for (i = s->cell_tail; i != s->cell_head;) {
+		cell = cell_at(s, --i);
 		cell->state = SGRING_CELL_IDLE;
 		if (!cell->slot)
 			continue;

@@ -116,6 +116,25 @@ static bool wants_single(const struct sgring_stream *s, const struct sgring_setu
 	       (u->chunk_policy == SGRING_CHUNK_MIXED && s->engine.limits.segments == 1);
 }
 
+/* As many slots of the size given as the budget allows, up to the usual number. */
+static u32 default_slots(const struct sgring_stream *s, const struct sgring_setup *u, u64 budget)
+{
+	u64 bytes = min_t(u64, u->slot_bytes, SGRING_SLOT_BYTES_MAX);
+	u64 slots;
+
+	if (!bytes)
+		return DEFAULT_SLOTS;
+	bytes = PAGE_ALIGN(bytes);
+	if (wants_single(s, u))
+		bytes = roundup_pow_of_two(bytes);
+	else if (u->chunk_policy == SGRING_CHUNK_EQUAL)
+		bytes = round_up(bytes, u->chunk_bytes ?: PAGE_SIZE);
+	slots = div64_u64(budget, bytes);
+	if (slots && u->overrun == SGRING_OVERRUN_DROP)
+		slots--;
+	return clamp_t(u64, slots, 2, DEFAULT_SLOTS);
+}
+
 static int check_slots(struct sgring_stream *s, struct sgring_setup *u,
 		       struct sgring_message *m)
 {
@@ -124,10 +143,14 @@ static int check_slots(struct sgring_stream *s, struct sgring_setup *u,
 	u64 largest = SGRING_SLOT_BYTES_MAX;
 	u64 whole;
 
-	if (wants_single(s, u))
+	if (wants_single(s, u)) {
 		largest = min(chunk_bytes_max(), limits->segment_bytes);
+		/* A chunk is aligned to its size, so only a larger one can cross it. */
+		if (limits->boundary_mask)
+			largest = min(largest, limits->boundary_mask + 1);
+	}
 	if (!u->slot_count)
-		u->slot_count = DEFAULT_SLOTS;
+		u->slot_count = default_slots(s, u, budget);
 	if (u->slot_count < 2 || u->slot_count > SGRING_SLOTS_MAX)
 		return complain(s, m, ERANGE, "slot_count of %u: from 2 to %u", u->slot_count,
 				SGRING_SLOTS_MAX);
@@ -336,6 +359,9 @@ static int make_memory(struct sgring_stream *s, struct sgring_message *m)
 	} while (ret == -ENOMEM && plan.equal && !u->chunk_bytes && !wants_single(s, u) &&
 		 plan.order-- > plan.least);
 
+	/* What was chosen; the one chunk of a single-segment slot is no choice. */
+	if (!ret && !wants_single(s, u))
+		u->chunk_bytes = (u64)PAGE_SIZE << plan.order;
 	if (ret == -ENOMEM)
 		return complain(s, m, ENOMEM,
 				"no memory for %u slots in chunks of %llu bytes; fewer or smaller slots, or mixed chunks",
@@ -398,6 +424,7 @@ int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup
 	ret = make_memory(s, message);
 	if (ret)
 		return ret;
+	setup->chunk_bytes = s->setup.chunk_bytes;
 	ret = sgring_rings_alloc(&s->rings, setup->slot_count);
 	if (ret) {
 		slots_free(s);
@@ -410,7 +437,6 @@ int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup
 	if (s->bounced)
 		dev_notice(&s->dev, "DMA goes through a bounce buffer: every transfer is copied\n");
 	s->owner = file;
-	s->mapped = 0;
 	WRITE_ONCE(s->state, SGRING_STATE_READY);
 	WRITE_ONCE(s->rings.kernel->state, SGRING_STATE_READY);
 	mutex_lock(&s->observer_lock);

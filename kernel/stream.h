@@ -37,6 +37,14 @@
 #define SGRING_OFFSET_DATA		0x100000000ULL
 #define SGRING_OFFSET_OBSERVER_DATA	0x80000000000ULL
 
+/* What the owner maps. */
+enum sgring_region {
+	SGRING_REGION_KERNEL,
+	SGRING_REGION_USER,
+	SGRING_REGION_DATA,
+	SGRING_REGIONS,
+};
+
 enum sgring_cell_state {
 	SGRING_CELL_IDLE = 0,
 	SGRING_CELL_SUBMITTED,		/* the engine's */
@@ -111,7 +119,7 @@ struct sgring_cell {
  * @observer_lock: guards @observable; taken in page faults, so nothing that
  *	sleeps for long is done under it
  * @observable: the slots may be shown to observers
- * @mapped: bit per region the owner has mapped
+ * @mapped: owner's mappings of each region
  *
  * Under @lock:
  * @lock: see above
@@ -180,7 +188,7 @@ struct sgring_stream {
 
 	struct mutex observer_lock;
 	bool observable;
-	unsigned long mapped;
+	atomic_t mapped[SGRING_REGIONS];
 
 	spinlock_t lock;
 	struct sgring_rings rings;
@@ -218,13 +226,6 @@ struct sgring_stream {
 	u32 read_offset;
 	bool read_valid;
 	u64 read_position;
-};
-
-/* What the owner has mapped, bits of sgring_stream.mapped. */
-enum sgring_region {
-	SGRING_REGION_KERNEL,
-	SGRING_REGION_USER,
-	SGRING_REGION_DATA,
 };
 
 /**

@@ -32,11 +32,22 @@ static unsigned int region_at(u64 offset)
 	}
 }
 
-static void owner_vma_close(struct vm_area_struct *vma)
+static atomic_t *owner_vma_count(struct vm_area_struct *vma)
 {
 	struct sgring_stream *s = vma->vm_private_data;
 
-	clear_bit(region_at((u64)vma->vm_pgoff << PAGE_SHIFT), &s->mapped);
+	return &s->mapped[region_at((u64)vma->vm_pgoff << PAGE_SHIFT)];
+}
+
+/* A copy: for a child after MADV_DOFORK, or for the time of a mremap that is refused. */
+static void owner_vma_open(struct vm_area_struct *vma)
+{
+	atomic_inc(owner_vma_count(vma));
+}
+
+static void owner_vma_close(struct vm_area_struct *vma)
+{
+	atomic_dec(owner_vma_count(vma));
 }
 
 /* Each region is mapped once, whole: nobody has use for a part of one. */
@@ -51,6 +62,7 @@ static int owner_vma_mremap(struct vm_area_struct *vma)
 }
 
 static const struct vm_operations_struct owner_vm_ops = {
+	.open = owner_vma_open,
 	.close = owner_vma_close,
 	.may_split = owner_vma_may_split,
 	.mremap = owner_vma_mremap,
@@ -150,7 +162,7 @@ static int map_owner(struct sgring_stream *s, struct vm_area_struct *vma, unsign
 
 	/* Its own open file description owns the stream: no copy for a child. */
 	vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP);
-	if (test_and_set_bit(region, &s->mapped))
+	if (atomic_cmpxchg(&s->mapped[region], 0, 1))
 		return -EBUSY;
 	if (region == SGRING_REGION_KERNEL)
 		ret = remap_vmalloc_range(vma, s->rings.kernel, 0);
@@ -159,7 +171,7 @@ static int map_owner(struct sgring_stream *s, struct vm_area_struct *vma, unsign
 	else
 		ret = map_slots(s, vma);
 	if (ret) {
-		clear_bit(region, &s->mapped);
+		atomic_set(&s->mapped[region], 0);
 		return ret;
 	}
 	vma->vm_private_data = s;

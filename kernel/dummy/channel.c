@@ -19,6 +19,7 @@
 #include "engine.h"
 
 #define LATE_MS		20
+#define FIRST_SEGMENTS	16
 #define BOGUS_BYTES	4096
 
 static bool one_of(atomic_t *count)
@@ -27,6 +28,19 @@ static bool one_of(atomic_t *count)
 }
 
 /* ---- pools ------------------------------------------------------------- */
+
+/*
+ * Segments are used in turn, but only as many as were ever needed at a time:
+ * pl330's pool starts with 16 descriptors and grows so, and its bug needs it.
+ */
+static void pool_grow(struct dummy_channel *c, u32 segments)
+{
+	while (c->born_segments - c->used_segments < segments) {
+		c->segments[c->last_free_segment].next = c->born_segments;
+		c->last_free_segment = c->born_segments++;
+	}
+	c->segments[c->last_free_segment].next = DUMMY_NO_SEGMENT;
+}
 
 /**
  * dummy_channel_get() - a transfer and its segments from the pool
@@ -48,6 +62,7 @@ struct dummy_transfer *dummy_channel_get(struct dummy_channel *c, u32 segments)
 	t = list_first_entry(&c->free, struct dummy_transfer, node);
 	list_move_tail(&t->node, &c->prepared);
 	t->state = DUMMY_PREPARED;
+	pool_grow(c, segments + 1);	/* one is always left, to hang others to */
 	t->first = c->free_segment;
 	t->last = t->first;
 	for (i = 1; i < segments; i++)
@@ -511,6 +526,7 @@ void dummy_channel_abort(struct dummy_channel *c)
 	c->swapped = NULL;
 	list_for_each_entry_safe(t, next, &c->active, node)
 		give_back(c, t);
+	dummy_wire_reset(&c->line->source);
 	list_for_each_entry_safe(call, next_call, &c->done, node) {
 		/* pl330: the one that its tasklet has in hand is still called. */
 		if (careless && !c->released && call->node.prev == &c->done)
@@ -571,6 +587,8 @@ int dummy_channel_init(struct dummy_channel *c, struct dummy_engine *engine,
 {
 	u32 i;
 
+	/* One segment is free from birth. */
+	c->born_segments = 1;
 	c->engine = engine;
 	c->line = line;
 	c->released = true;
@@ -596,10 +614,7 @@ int dummy_channel_init(struct dummy_channel *c, struct dummy_engine *engine,
 		if (!c->stale)
 			return -ENOMEM;
 	}
-	for (i = 0; i < DUMMY_SEGMENTS; i++)
-		c->segments[i].next = i + 1;
-	c->last_free_segment = DUMMY_SEGMENTS - 1;
-	c->segments[c->last_free_segment].next = DUMMY_NO_SEGMENT;
+	pool_grow(c, FIRST_SEGMENTS);
 	for (i = 0; i < DUMMY_TRANSFERS; i++) {
 		INIT_LIST_HEAD(&c->transfers[i].hardware);
 		c->transfers[i].call.transfer = &c->transfers[i];

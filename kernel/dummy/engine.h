@@ -177,6 +177,7 @@ struct dummy_transfer {
  * @dead: the engine is going
  * @free_segment: first segment in the pool
  * @last_free_segment: last one; they are used in turn
+ * @born_segments: segments ever used
  * @used_segments: segments not in the pool
  * @segments: the pool
  * @stale: callbacks that segments remember, or NULL
@@ -209,6 +210,7 @@ struct dummy_channel {
 	bool dead;
 	u32 free_segment;
 	u32 last_free_segment;
+	u32 born_segments;
 	u32 used_segments;
 	struct dummy_segment *segments;
 	struct dummy_callback *stale;

@@ -105,36 +105,47 @@ static bool feed_may_open(struct dummy_source *s)
 	return room;
 }
 
+static int feed_claim(struct dummy_source *s)
+{
+	struct dummy_feed *feed = &s->feed;
+	bool busy;
+
+	spin_lock_irq(&s->lock);
+	busy = feed->open;
+	feed->open = true;
+	spin_unlock_irq(&s->lock);
+	return busy ? -EBUSY : 0;
+}
+
+static void feed_unclaim(struct dummy_source *s)
+{
+	spin_lock_irq(&s->lock);
+	s->feed.open = false;
+	spin_unlock_irq(&s->lock);
+}
+
 static int dummy_feed_open(struct inode *inode, struct file *file)
 {
 	struct dummy_source *s = inode->i_private;
 	struct dummy_feed *feed = &s->feed;
 	int err;
 
-	err = mutex_lock_interruptible(&feed->writer);
+	err = feed_claim(s);
 	if (err)
 		return err;
-	if (feed->open) {
-		err = -EBUSY;
-		goto out;
-	}
 	if (!feed->buffer)
 		feed->buffer = kvmalloc(DUMMY_FEED_BYTES, GFP_KERNEL);
-	if (!feed->buffer) {
-		err = -ENOMEM;
-		goto out;
+	err = feed->buffer ? 0 : -ENOMEM;
+	if (!err)
+		err = wait_event_interruptible(feed->space, feed_may_open(s));
+	if (err) {
+		feed_unclaim(s);
+		return err;
 	}
-	err = wait_event_interruptible(feed->space, feed_may_open(s));
-	if (err)
-		goto out;
 	spin_lock_irq(&s->lock);
 	file->private_data = (void *)(unsigned long)feed->generation;
 	spin_unlock_irq(&s->lock);
-	feed->open = true;
-	err = nonseekable_open(inode, file);
-out:
-	mutex_unlock(&feed->writer);
-	return err;
+	return nonseekable_open(inode, file);
 }
 
 static ssize_t feed_some(struct dummy_source *s, const char __user *from, size_t bytes,
@@ -196,15 +207,13 @@ static int dummy_feed_release(struct inode *inode, struct file *file)
 	struct dummy_source *s = inode->i_private;
 	struct dummy_feed *feed = &s->feed;
 
-	mutex_lock(&feed->writer);
 	spin_lock_irq(&s->lock);
 	if (feed->generation == generation_of(file) && feed->head != feed->tail &&
 	    !(feed->ends_head != feed->ends_tail &&
 	      feed->ends[(feed->ends_head - 1) & ENDS_MASK] == feed->head))
 		feed->ends[feed->ends_head++ & ENDS_MASK] = feed->head;
-	spin_unlock_irq(&s->lock);
 	feed->open = false;
-	mutex_unlock(&feed->writer);
+	spin_unlock_irq(&s->lock);
 	dummy_bell_ring(s->bell);
 	return 0;
 }

@@ -268,6 +268,27 @@ bool dummy_wire_mid_packet(struct dummy_source *s)
 }
 
 /**
+ * dummy_wire_reset() - the engine was reset
+ * @s: the device
+ *
+ * Any context. As AXI DMA's reset output, which goes to the device: if that was
+ * stopped, it forgets the rest of its packet instead of putting it into the first
+ * transfer of the next run.
+ */
+void dummy_wire_reset(struct dummy_source *s)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&s->lock, flags);
+	if (!s->enabled) {
+		s->draining = false;
+		s->level = 0;
+		s->packet_done = 0;
+	}
+	spin_unlock_irqrestore(&s->lock, flags);
+}
+
+/**
  * dummy_wire_finished() - a transfer's callback is about to run, or has run
  * @s: the device
  * @mark: status words of its last byte; NULL: the callback is over

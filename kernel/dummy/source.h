@@ -38,7 +38,7 @@ enum dummy_kind {
  * @generation: changes when the buffer is emptied
  * @space: writers wait here
  * @open: somebody has the file open for writing
- * @writer: one write at a time
+ * @writer: held by a write(), also while it waits
  */
 struct dummy_feed {
 	u8 *buffer;
@@ -50,7 +50,7 @@ struct dummy_feed {
 	unsigned int generation;
 	wait_queue_head_t space;
 	bool open;
-	struct mutex writer;	/* serialises write(); never held with the lock below wanted */
+	struct mutex writer;	/* one write() at a time */
 };
 
 /**

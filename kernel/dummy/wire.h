@@ -59,6 +59,7 @@ size_t dummy_wire_take(struct dummy_source *source, void *to, size_t bytes,
 		       struct dummy_mark *mark, u64 *wait_ns);
 void dummy_wire_room(struct dummy_source *source, u64 bytes);
 bool dummy_wire_mid_packet(struct dummy_source *source);
+void dummy_wire_reset(struct dummy_source *source);
 void dummy_wire_finished(struct dummy_source *source, const struct dummy_mark *mark);
 
 #endif /* SGRING_DUMMY_WIRE_H */

@@ -70,7 +70,9 @@
  * SGRING_CQE_LENGTH_ASSUMED: the engine does not report how much it moved;
  *   length is what was asked for.
  * SGRING_CQE_EOS: the stream was stopped; the last entry of its epoch. slot is
- *   SGRING_NO_SLOT, status says why (0: as asked).
+ *   SGRING_NO_SLOT, status says why: 0 as asked, -ENODEV the device is gone,
+ *   -ESHUTDOWN the machine was suspended, -EPROTO the application damaged an
+ *   index, else what the client's start gave.
  * SGRING_CQE_DEVICE_TIME: device_time_ns is valid.
  * SGRING_CQE_PARTIAL: the slot was cut by a stop; length is what had come.
  */
@@ -95,7 +97,8 @@
  * @length_bytes: bytes of data in the slot, from its start
  * @flags: SGRING_CQE_*
  * @status: 0, or a negative errno: the engine failed (-EIO), the residue was
- *	impossible (-EPROTO); length_bytes is then what can be vouched for, 0
+ *	impossible (-EPROTO: the position goes on as if the slot had been
+ *	filled); length_bytes is then what can be vouched for, 0
  * @engine_slots: slots the engine still had at that moment
  * @metadata_bytes: valid bytes of the slot's metadata; 0 without the feature
  *
