@@ -17,6 +17,11 @@
 
 #define DEFAULT_STOP_MS	1000
 
+static struct sgring_stream *stream_of(const struct file *file)
+{
+	return ((const struct sgring_file *)file->private_data)->stream;
+}
+
 /* Sizes of the structures in their first version, and now. */
 #define FIRST_SIZE(type, last)	offsetofend(struct type, last)
 
@@ -114,6 +119,8 @@ static long ioctl_query(struct sgring_stream *s, unsigned long arg)
 	ret = copy_in(&q, sizeof(q), FIRST_SIZE(sgring_query, device), arg);
 	if (ret)
 		return ret;
+	if (q.pad)
+		return -EINVAL;
 	user_size = q.size;
 	q = (struct sgring_query){ .size = sizeof(q) };
 	if (mutex_lock_killable(&s->mutex))
@@ -173,6 +180,8 @@ static long ioctl_geometry(struct sgring_stream *s, unsigned long arg)
 	ret = copy_in(&g, sizeof(g), FIRST_SIZE(sgring_geometry, pad), arg);
 	if (ret)
 		return ret;
+	if (g.pad)
+		return -EINVAL;
 	user_size = g.size;
 	g = (struct sgring_geometry){ .size = sizeof(g) };
 	if (mutex_lock_killable(&s->mutex))
@@ -336,7 +345,7 @@ static long ioctl_stats(struct sgring_stream *s, unsigned long arg)
 
 static long sgring_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	struct sgring_stream *s = file->private_data;
+	struct sgring_stream *s = stream_of(file);
 
 	switch (cmd) {
 	case SGRING_QUERY:
@@ -364,7 +373,7 @@ static long sgring_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 static __poll_t sgring_poll(struct file *file, poll_table *wait)
 {
-	struct sgring_stream *s = file->private_data;
+	struct sgring_stream *s = stream_of(file);
 	__poll_t mask = 0;
 
 	poll_wait(file, &s->wait, wait);
@@ -374,56 +383,60 @@ static __poll_t sgring_poll(struct file *file, poll_table *wait)
 		mask = EPOLLIN | EPOLLRDNORM; /* a read would start it */
 	else
 		mask = EPOLLERR;
-	if (READ_ONCE(s->dead))
+	if (READ_ONCE(s->gone))
 		mask |= EPOLLHUP | EPOLLERR;
 	return mask;
 }
 
 static ssize_t sgring_fop_read(struct file *file, char __user *buf, size_t bytes, loff_t *pos)
 {
-	return sgring_read(file->private_data, file, buf, bytes);
+	return sgring_read(stream_of(file), file, buf, bytes);
 }
 
 static int sgring_fop_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	return sgring_mmap(file->private_data, file, vma);
+	return sgring_mmap(stream_of(file), file, vma);
 }
 
 static int sgring_open(struct inode *inode, struct file *file)
 {
 	struct sgring_stream *s = container_of(inode->i_cdev, struct sgring_stream, cdev);
-	int ret = 0;
+	struct sgring_file *f;
 
-	mutex_lock(&s->mutex);
+	f = kzalloc(sizeof(*f), GFP_KERNEL_ACCOUNT);
+	if (!f)
+		return -ENOMEM;
+	if (mutex_lock_killable(&s->mutex)) {
+		kfree(f);
+		return -EINTR;
+	}
 	if (s->dead) {
-		ret = -ENODEV;
-		goto out;
+		mutex_unlock(&s->mutex);
+		kfree(f);
+		return -ENODEV;
 	}
-	/* One mapping for all files, whatever node they came through. */
-	if (!s->inode)
-		s->inode = igrab(inode);
-	if (!s->inode) {
-		ret = -ENODEV;
-		goto out;
-	}
-	file->f_mapping = s->inode->i_mapping;
-	file->private_data = s;
+	f->stream = s;
+	f->mapping = file->f_mapping;
+	file->private_data = f;
+	list_add_tail(&f->node, &s->files);
 	get_device(&s->dev);
-out:
 	mutex_unlock(&s->mutex);
-	return ret ?: nonseekable_open(inode, file);
+	return nonseekable_open(inode, file);
 }
 
 static int sgring_release(struct inode *inode, struct file *file)
 {
-	struct sgring_stream *s = file->private_data;
+	struct sgring_file *f = file->private_data;
+	struct sgring_stream *s = f->stream;
 
-	mutex_lock(&s->mutex);
+	sgring_lock_settled(s);
 	if (s->owner == file) {
 		sgring_stop(s, false, 0, 0, NULL);
 		sgring_teardown(s);
 	}
+	list_del(&f->node);
 	mutex_unlock(&s->mutex);
+	kfree(f);
 	put_device(&s->dev);
 	return 0;
 }

@@ -75,7 +75,8 @@ void sgring_memory_uncharge(u64 bytes)
 static struct page *chunk_alloc(const struct sgring_chunk_plan *plan, unsigned int order,
 				bool last_resort)
 {
-	gfp_t gfp = GFP_USER | __GFP_ZERO | __GFP_COMP | __GFP_ACCOUNT | __GFP_NOWARN | plan->zone;
+	gfp_t gfp = GFP_USER | __GFP_ZERO | __GFP_COMP | SGRING_GFP_ACCOUNT | __GFP_NOWARN |
+		    plan->zone;
 
 	/* A set-up that is too large fails; nobody is killed for it. */
 	gfp |= last_resort ? __GFP_RETRY_MAYFAIL : __GFP_NORETRY;

@@ -23,6 +23,7 @@
 
 static struct class *sgring_class;
 static dev_t sgring_devt;
+struct workqueue_struct *sgring_wq;
 static DEFINE_IDA(stream_ids);
 static DEFINE_MUTEX(streams_lock);
 static LIST_HEAD(streams);
@@ -50,7 +51,7 @@ static int stream_suspend(struct device *dev)
 {
 	struct sgring_stream *s = container_of(dev, struct sgring_stream, dev);
 
-	mutex_lock(&s->mutex);
+	sgring_lock_settled(s);
 	sgring_stop(s, false, 0, -ESHUTDOWN, NULL);
 	mutex_unlock(&s->mutex);
 	return 0;
@@ -62,7 +63,8 @@ static int stream_resume(struct device *dev)
 	int ret;
 
 	mutex_lock(&s->mutex);
-	ret = s->dead ? 0 : sgring_engine_configure(&s->engine);
+	/* Without a channel the next arm asks for one. */
+	ret = s->engine.chan ? sgring_engine_configure(&s->engine) : 0;
 	mutex_unlock(&s->mutex);
 	return ret;
 }
@@ -80,8 +82,7 @@ static void stream_release(struct device *dev)
 {
 	struct sgring_stream *s = container_of(dev, struct sgring_stream, dev);
 
-	if (s->inode)
-		iput(s->inode);
+	kfree(s->client.channel);
 	ida_free(&stream_ids, s->id);
 	kvfree(s->cells);
 	kfree(s);
@@ -128,10 +129,14 @@ static struct sgring_stream *stream_alloc(const struct sgring_client *client)
 	}
 	s->id = id;
 	s->client = *client;
+	s->client.channel = kstrdup(client->channel, GFP_KERNEL);
+	s->client.label = s->label;
 	mutex_init(&s->mutex);
 	mutex_init(&s->observer_lock);
 	mutex_init(&s->read_lock);
 	INIT_LIST_HEAD(&s->node);
+	INIT_LIST_HEAD(&s->files);
+	init_waitqueue_head(&s->settled);
 	sgring_pump_init(s);
 	device_initialize(&s->dev);
 	s->dev.class = sgring_class;
@@ -165,7 +170,11 @@ static int link_engine(const struct sgring_client *client, const struct sgring_e
 
 	if (provider == client->dev)
 		return 0;
-	return device_link_add(client->dev, provider, DL_FLAG_AUTOREMOVE_CONSUMER) ? 0 : -EINVAL;
+	if (device_link_add(client->dev, provider, DL_FLAG_AUTOREMOVE_CONSUMER))
+		return 0;
+	dev_err(client->dev, "%s depends on it: the stream needs a child device\n",
+		dev_name(provider));
+	return -EINVAL;
 }
 
 struct sgring_stream *sgring_stream_register(const struct sgring_client *client)
@@ -173,12 +182,17 @@ struct sgring_stream *sgring_stream_register(const struct sgring_client *client)
 	struct sgring_stream *s;
 	int ret = -EINVAL;
 
-	if (!client->dev || (client->label && !label_valid(client->label)) ||
+	if (!client->dev || !client->dev->driver || !client->channel ||
+	    (client->label && !label_valid(client->label)) ||
 	    (client->direction != DMA_DEV_TO_MEM && client->direction != DMA_MEM_TO_DEV))
 		return ERR_PTR(-EINVAL);
 	s = stream_alloc(client);
 	if (IS_ERR(s))
 		return s;
+	if (!s->client.channel) {
+		put_device(&s->dev);
+		return ERR_PTR(-ENOMEM);
+	}
 	if (client->label)
 		strscpy(s->label, client->label, sizeof(s->label));
 
@@ -217,10 +231,12 @@ void sgring_stream_unregister(struct sgring_stream *s)
 	mutex_unlock(&streams_lock);
 	cdev_device_del(&s->cdev, &s->dev);
 
-	mutex_lock(&s->mutex);
+	/* First of all, so that a drain does not keep us. */
 	spin_lock_bh(&s->lock);
 	s->dead = true;
 	spin_unlock_bh(&s->lock);
+	wake_up_all(&s->idle_wait);
+	sgring_lock_settled(s);
 	sgring_stop(s, false, 0, -ENODEV, NULL);
 	if (s->rings.kernel) {
 		WRITE_ONCE(s->rings.kernel->state, SGRING_STATE_DEAD);
@@ -232,10 +248,10 @@ void sgring_stream_unregister(struct sgring_stream *s)
 	/* The device is going: its name and its operations with it. */
 	s->client.ops = NULL;
 	s->client.priv = NULL;
+	WRITE_ONCE(s->gone, true);
 	mutex_unlock(&s->mutex);
 	cancel_work_sync(&s->fail_work);
-
-	wake_up_all(&s->idle_wait);
+	cancel_work_sync(&s->work);
 	wake_up_interruptible_poll(&s->wait, EPOLLHUP | EPOLLERR | EPOLLIN);
 	put_device(&s->dev);
 }
@@ -260,17 +276,27 @@ EXPORT_SYMBOL_GPL(devm_sgring_stream_register);
 
 static int __init sgring_init(void)
 {
-	int ret = alloc_chrdev_region(&sgring_devt, 0, STREAMS_MAX, "sgring");
+	int ret;
 
+	sgring_wq = alloc_workqueue("sgring", WQ_UNBOUND | WQ_HIGHPRI, 0);
+	if (!sgring_wq)
+		return -ENOMEM;
+	ret = alloc_chrdev_region(&sgring_devt, 0, STREAMS_MAX, "sgring");
 	if (ret)
-		return ret;
+		goto destroy;
 	sgring_class = sgring_class_create("sgring");
 	if (IS_ERR(sgring_class)) {
-		unregister_chrdev_region(sgring_devt, STREAMS_MAX);
-		return PTR_ERR(sgring_class);
+		ret = PTR_ERR(sgring_class);
+		goto unregister;
 	}
 	sgring_class->pm = &stream_pm_ops;
 	return 0;
+
+unregister:
+	unregister_chrdev_region(sgring_devt, STREAMS_MAX);
+destroy:
+	destroy_workqueue(sgring_wq);
+	return ret;
 }
 
 static void __exit sgring_exit(void)
@@ -278,6 +304,7 @@ static void __exit sgring_exit(void)
 	class_destroy(sgring_class);
 	unregister_chrdev_region(sgring_devt, STREAMS_MAX);
 	sgring_reaper_exit();
+	destroy_workqueue(sgring_wq);
 	ida_destroy(&stream_ids);
 }
 

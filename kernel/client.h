@@ -26,7 +26,8 @@ struct sgring_stream;
  * @lost_bytes: the device's count of bytes it lost since @start, up to the end
  *	of the transfer that has just finished. Called from the completion
  *	callback (softirq, under the stream's lock): may not sleep. Also after
- *	@stop, for the transfer that was cut.
+ *	@stop, for the transfer that was cut, and for what was lost after it.
+ *	Never smaller than before.
  * @device_time_ns: the device's own time of the transfer that has just
  *	finished; false if it has none. Called like @lost_bytes.
  * @end_of_packet: the device ended a packet with the transfer that has just
@@ -44,19 +45,17 @@ struct sgring_client_ops {
 /**
  * struct sgring_client - a stream to be registered
  * @dev: the device, bound or being bound to its driver
- * @owner: THIS_MODULE
  * @ops: see above; NULL: a device that needs nothing
  * @priv: given to @ops
  * @label: name of the stream for people and /dev/sgring/by-name, at most 31
  *	characters of [A-Za-z0-9._-], unique; NULL: none
  * @channel: name of the channel, for dma_request_chan(@dev, @channel)
  * @config: slave configuration; its direction-dependent width and burst give
- *	the alignment of a slot
+ *	the alignment of a slot; its peripheral_config must live as long as @ops
  * @direction: DMA_DEV_TO_MEM or DMA_MEM_TO_DEV
  */
 struct sgring_client {
 	struct device *dev;
-	struct module *owner;
 	const struct sgring_client_ops *ops;
 	void *priv;
 	const char *label;
@@ -67,15 +66,18 @@ struct sgring_client {
 
 /**
  * sgring_stream_register() - make a stream and its /dev/sgringN
- * @client: copied, except what it points to: @ops, @priv and @label must live
- *	until sgring_stream_unregister()
+ * @client: copied, names included; @ops, @priv and what config points to must
+ *	live until sgring_stream_unregister()
  *
  * Requests the channel, and links @client->dev to the engine's device so that
  * unbinding the engine unbinds the client first.
  *
  * Return: the stream, or an ERR_PTR: -EPROBE_DEFER the channel is not there
- * yet; -EINVAL a bad label or direction; -EEXIST the label is taken; -ENOSPC
- * too many streams; what dma_request_chan() or dmaengine_slave_config() gave.
+ * yet; -EINVAL a bad label or direction, a device without a driver, or one that
+ * the engine depends on (a parent of it: give the stream a child device);
+ * -EOPNOTSUPP an engine that cannot be stopped; -EEXIST the label is taken;
+ * -ENOSPC too many streams; what dma_request_chan() or dmaengine_slave_config()
+ * gave.
  */
 struct sgring_stream *sgring_stream_register(const struct sgring_client *client);
 

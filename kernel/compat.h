@@ -18,6 +18,13 @@
 #define SGRING_MAX_ORDER	MAX_PAGE_ORDER
 #endif
 
+/* Before 5.11 an accounted page has a page type, and may not be mapped to user space. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 11, 0)
+#define SGRING_GFP_ACCOUNT	0
+#else
+#define SGRING_GFP_ACCOUNT	__GFP_ACCOUNT
+#endif
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
 static inline void vm_flags_set(struct vm_area_struct *vma, unsigned long flags)
 {

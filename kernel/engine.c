@@ -99,6 +99,11 @@ static int engine_limits(struct sgring_engine *engine)
 		return ret;
 	if (!(caps.directions & BIT(engine->client->direction)))
 		return -EINVAL;
+	if (!caps.cmd_terminate) {
+		dev_err(engine->client->dev, "%s has no terminate: a stream could never stop\n",
+			sgring_engine_name(engine));
+		return -EOPNOTSUPP;
+	}
 
 	limits->align = config_align(engine->client);
 	if (kind && kind->align)
@@ -182,9 +187,17 @@ int sgring_engine_configure(struct sgring_engine *engine)
 	return dmaengine_slave_config(engine->chan, &config);
 }
 
-static int engine_renew(struct sgring_engine *engine)
+/**
+ * sgring_engine_renew() - request the channel anew
+ * @engine: with nothing in flight; its channel may be gone already
+ *
+ * Return: 0, or what dma_request_chan() or dmaengine_slave_config() gave, or
+ * -ENXIO if another device is behind the name now; then there is no channel.
+ */
+int sgring_engine_renew(struct sgring_engine *engine)
 {
 	struct dma_chan *chan;
+	int ret;
 
 	sgring_engine_close(engine);
 	chan = dma_request_chan(engine->client->dev, engine->client->channel);
@@ -196,17 +209,21 @@ static int engine_renew(struct sgring_engine *engine)
 		return -ENXIO;
 	}
 	engine->chan = chan;
-	return sgring_engine_configure(engine);
+	ret = sgring_engine_configure(engine);
+	if (ret)
+		sgring_engine_close(engine);
+	return ret;
 }
 
 /**
  * sgring_engine_stop() - end all transfers; no callback runs when it returns
  * @engine: the stream ignores completions already
+ * @again: it will be used again
  *
  * Return: 0; -EIO: it could not be stopped and may still write to memory.
  * A channel that could not be renewed is not an error here: the next arm says so.
  */
-int sgring_engine_stop(struct sgring_engine *engine)
+int sgring_engine_stop(struct sgring_engine *engine, bool again)
 {
 	int ret;
 
@@ -218,8 +235,8 @@ int sgring_engine_stop(struct sgring_engine *engine)
 			sgring_engine_name(engine), ret);
 		return -EIO;
 	}
-	if (engine->quirks & SGRING_QUIRK_RENEW) {
-		ret = engine_renew(engine);
+	if (again && (engine->quirks & SGRING_QUIRK_RENEW)) {
+		ret = sgring_engine_renew(engine);
 		if (ret)
 			dev_err(engine->client->dev, "channel not to be had again: %d\n", ret);
 	}

@@ -55,7 +55,8 @@ struct sgring_engine {
 int sgring_engine_open(struct sgring_engine *engine, const struct sgring_client *client);
 void sgring_engine_close(struct sgring_engine *engine);
 int sgring_engine_configure(struct sgring_engine *engine);
-int sgring_engine_stop(struct sgring_engine *engine);
+int sgring_engine_renew(struct sgring_engine *engine);
+int sgring_engine_stop(struct sgring_engine *engine, bool again);
 bool sgring_engine_residue(struct sgring_engine *engine, dma_cookie_t cookie, u32 *residue);
 const char *sgring_engine_name(const struct sgring_engine *engine);
 

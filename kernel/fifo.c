@@ -38,7 +38,6 @@ static int fifo_probe(struct platform_device *pdev)
 {
 	struct sgring_client client = {
 		.dev = &pdev->dev,
-		.owner = THIS_MODULE,
 		.channel = "rx",
 		.direction = DMA_DEV_TO_MEM,
 	};

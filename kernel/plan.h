@@ -8,6 +8,9 @@
 #define SGRING_PLAN_H
 
 #include <linux/types.h>
+#ifdef __KERNEL__
+#include <linux/math64.h>
+#endif
 
 /**
  * struct sgring_limits - what one DMA segment and one slot may be
@@ -22,6 +25,16 @@ struct sgring_limits {
 	__u32 segments;
 	__u32 align;
 };
+
+/* @bytes rounded down to a multiple of @align, on 32-bit kernels too. */
+static inline __u64 sgring_plan_align(__u64 bytes, __u32 align)
+{
+#ifdef __KERNEL__
+	return div_u64(bytes, align) * align;
+#else
+	return bytes / align * align;
+#endif
+}
 
 /**
  * sgring_plan_order() - order of the next chunk
@@ -60,7 +73,7 @@ static inline __u64 sgring_plan_segment(__u64 offset, __u64 bytes,
 	}
 	if (bytes <= most)
 		return bytes;
-	return most - most % limits->align;
+	return sgring_plan_align(most, limits->align);
 }
 
 /**

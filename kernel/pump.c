@@ -23,12 +23,10 @@
 #include <linux/dmaengine.h>
 #include <linux/ktime.h>
 #include <linux/poll.h>
+#include <linux/workqueue.h>
 
 #include "compat.h"
 #include "stream.h"
-
-/* SQ entries one pass takes at most: far more than an engine holds. */
-#define PASS_ENTRIES	1024
 
 /* Time by the clock of the set-up, ns. Any context. */
 u64 sgring_now(const struct sgring_stream *s)
@@ -99,15 +97,16 @@ static void announce(struct sgring_stream *s)
 
 /*
  * Is a batch complete? Or can it not become so, because fewer slots are left
- * than it takes?
+ * than it takes? If not, and somebody waits or has @asked, its time begins.
  */
-static void announce_check(struct sgring_stream *s)
+static void announce_check(struct sgring_stream *s, bool asked)
 {
 	int pending = sgring_cq_pending(&s->rings);
 	u32 consumer = s->rings.cq_producer - max(pending, 0);
 	u32 unannounced;
 
-	if (pending <= 0)
+	/* The end of stream is announced whatever there is. */
+	if (!s->active || pending <= 0)
 		return;
 	if ((s32)(consumer - s->announced) > 0)
 		s->announced = consumer;
@@ -118,7 +117,7 @@ static void announce_check(struct sgring_stream *s)
 	    pending + s->slots_engine + s->slots_free < s->setup.wake_slots)
 		announce(s);
 	else if (s->setup.wake_usec != SGRING_OFF && !hrtimer_is_queued(&s->wake_timer) &&
-		 wq_has_sleeper(&s->wait))
+		 (asked || wq_has_sleeper(&s->wait)))
 		hrtimer_start(&s->wake_timer, usec(s->setup.wake_usec),
 			      HRTIMER_MODE_REL_SOFT);
 }
@@ -167,13 +166,14 @@ static u32 cell_result(struct sgring_stream *s, const struct sgring_cell *cell, 
 static void cell_retire(struct sgring_stream *s, struct sgring_cell *cell, u32 more_flags)
 {
 	struct sgring_slot *slot = cell->slot;
-	u64 lost = cell->lost_bytes - s->lost_seen;
+	/* Out of order, a later count may have been seen before this one. */
+	u64 lost = max_t(s64, cell->lost_bytes - s->lost_seen, 0);
 	u32 flags = more_flags;
 	s32 status = 0;
 	u32 moved = cell_result(s, cell, &flags, &status);
 	struct sgring_cqe cqe;
 
-	s->lost_seen = cell->lost_bytes;
+	s->lost_seen += lost;
 	s->stats.lost_bytes += lost;
 	s->gap += lost;
 	s->position += lost;
@@ -286,7 +286,7 @@ static bool take(struct sgring_stream *s)
 		fail(s, -EPROTO);
 		return false;
 	}
-	used = min(used, PASS_ENTRIES);
+	used = min_t(int, used, s->pass_entries);
 	for (i = 0; i < used; i++) {
 		sgring_sq_copy(&s->rings, i, &sqe);
 		if (sqe_valid(s, &sqe))
@@ -324,13 +324,16 @@ static bool submit(struct sgring_stream *s, struct sgring_slot *slot)
 		s->stats.engine_busy++;
 		return false;
 	}
-	*cell = (struct sgring_cell) {
-		.stream = s,
-		.slot = slot,
-		.arm = s->arm,
-		.state = SGRING_CELL_SUBMITTED,
-		.length = s->setup.slot_bytes,
-	};
+	/* Not ->stream: a late callback may read that at any time. */
+	cell->slot = slot;
+	cell->arm = s->arm;
+	cell->state = SGRING_CELL_SUBMITTED;
+	cell->length = s->setup.slot_bytes;
+	cell->residue = 0;
+	cell->failed = false;
+	cell->device_time = false;
+	cell->device_time_ns = 0;
+	cell->end_of_packet = false;
 	if (s->engine.quirks & SGRING_QUIRK_NO_RESULT)
 		tx->callback = callback_plain;
 	else
@@ -395,7 +398,7 @@ static void refill(struct sgring_stream *s)
  */
 static bool need_wakeup(struct sgring_stream *s)
 {
-	if (s->slots_free)
+	if (s->slots_free || s->setup.overrun == SGRING_OVERRUN_DROP)
 		return false;
 	kernel_flags(s, SGRING_NEED_WAKEUP, 0); /* K */
 	smp_mb(); /* L: pairs with I, see uapi/linux/sgring_ring.h */
@@ -446,7 +449,7 @@ static bool pump(struct sgring_stream *s)
 	took = take(s);
 	refill(s);
 	starve_check(s);
-	announce_check(s);
+	announce_check(s, false);
 	return took;
 }
 
@@ -462,9 +465,10 @@ static enum hrtimer_restart sq_timer_fn(struct hrtimer *timer)
 		goto out;
 	s->stats.timer_runs++;
 	if (s->deferred) {
-		if (sgring_sq_used(&s->rings) || s->slots_free) {
+		if (sgring_sq_used(&s->rings) || s->slots_free ||
+		    s->setup.overrun == SGRING_OVERRUN_DROP) {
 			s->stats.timer_hits++;
-			schedule_work(&s->work);
+			queue_work(sgring_wq, &s->work);
 		}
 	} else if (pump(s)) {
 		s->stats.timer_hits++;
@@ -509,6 +513,9 @@ static void worker(struct work_struct *work)
 		}
 		cell->state = SGRING_CELL_SYNCED;
 		pump(s);
+		spin_unlock_bh(&s->lock);
+		cond_resched();
+		spin_lock_bh(&s->lock);
 		/* pump() has retired cells up to this one, if all before were done. */
 		if ((s32)(s->cell_head - next) > 0)
 			next = s->cell_head - 1;
@@ -527,6 +534,17 @@ static void worker(struct work_struct *work)
 	pump(s);
 out:
 	spin_unlock_bh(&s->lock);
+}
+
+/* Pump now, or have the worker do it. */
+static void look(struct sgring_stream *s)
+{
+	if (!s->active)
+		return;
+	if (s->deferred)
+		queue_work(sgring_wq, &s->work);
+	else
+		pump(s);
 }
 
 /* A transfer is over, says the engine. */
@@ -565,10 +583,7 @@ static void callback(struct sgring_cell *cell, const struct dmaengine_result *re
 		cell->device_time = ops->device_time_ns(s->client.priv, &cell->device_time_ns);
 	if (ops && ops->end_of_packet)
 		cell->end_of_packet = ops->end_of_packet(s->client.priv);
-	if (s->deferred)
-		schedule_work(&s->work);
-	else
-		pump(s);
+	look(s);
 out:
 	spin_unlock_bh(&s->lock);
 }
@@ -576,6 +591,8 @@ out:
 /* Once, at registration. */
 void sgring_pump_init(struct sgring_stream *s)
 {
+	u32 i;
+
 	spin_lock_init(&s->lock);
 	init_waitqueue_head(&s->wait);
 	init_waitqueue_head(&s->idle_wait);
@@ -585,15 +602,22 @@ void sgring_pump_init(struct sgring_stream *s)
 	INIT_WORK(&s->fail_work, sgring_fail_work);
 	hrtimer_setup(&s->sq_timer, sq_timer_fn, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
 	hrtimer_setup(&s->wake_timer, wake_timer_fn, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
+	for (i = 0; i < SGRING_CELLS; i++)
+		s->cells[i].stream = s;
 }
 
 /**
  * sgring_pump_begin() - a new epoch; load the engine
  * @s: in state READY, nothing in flight; under the mutex
+ *
+ * Return: true if the engine got anything; it may have finished it by now.
  */
-void sgring_pump_begin(struct sgring_stream *s)
+bool sgring_pump_begin(struct sgring_stream *s)
 {
+	u32 tail;
+
 	spin_lock_bh(&s->lock);
+	tail = s->cell_tail;
 	s->fail_status = 0;
 	s->stats.epoch++;
 	s->sequence = 0;
@@ -607,13 +631,10 @@ void sgring_pump_begin(struct sgring_stream *s)
 	kernel_flags(s, 0, SGRING_NEED_WAKEUP | SGRING_STARVED);
 	s->active = true;
 	s->refill = true;
-	if (!s->deferred)
-		pump(s);
+	look(s);
 	spin_unlock_bh(&s->lock);
-	if (s->deferred) {
-		schedule_work(&s->work);
-		flush_work(&s->work);
-	}
+	flush_work(&s->work);
+	return READ_ONCE(s->cell_tail) != tail;
 }
 
 /* The engine gets no more slots, the scratch slot neither; under the mutex. */
@@ -633,19 +654,21 @@ void sgring_pump_end(struct sgring_stream *s)
 	starve_check(s);
 	s->active = false;
 	spin_unlock_bh(&s->lock);
+	/* The worker first: it may be about to start a timer. */
+	cancel_work_sync(&s->work);
 	hrtimer_cancel(&s->sq_timer);
 	hrtimer_cancel(&s->wake_timer);
-	cancel_work_sync(&s->work);
 }
 
 /**
  * sgring_pump_retire_rest() - deliver what had come, take back the rest
  * @s: after sgring_pump_end(), the engine at rest; under the mutex
  * @residue: what was missing in the transfer that was cut, or NULL: not known
+ * @leak: the engine could not be stopped: it keeps what it has
  *
  * Return: true if a cut slot was delivered.
  */
-bool sgring_pump_retire_rest(struct sgring_stream *s, const u32 *residue)
+bool sgring_pump_retire_rest(struct sgring_stream *s, const u32 *residue, bool leak)
 {
 	struct sgring_cell *cell;
 	bool partial = false;
@@ -679,7 +702,7 @@ bool sgring_pump_retire_rest(struct sgring_stream *s, const u32 *residue)
 	for (i = s->cell_tail; i != s->cell_head;) {
 		cell = cell_at(s, --i);
 		cell->state = SGRING_CELL_IDLE;
-		if (!cell->slot)
+		if (!cell->slot || leak)
 			continue;
 		list_add(&cell->slot->node, &s->free);
 		slot_state(s, cell->slot, SGRING_SLOT_FREE);
@@ -696,9 +719,16 @@ bool sgring_pump_retire_rest(struct sgring_stream *s, const u32 *residue)
 /* The last entry of an epoch; there is room, refill() has kept it. */
 void sgring_pump_end_of_stream(struct sgring_stream *s, s32 status)
 {
+	const struct sgring_client_ops *ops = s->client.ops;
 	struct sgring_cqe cqe;
+	u64 lost = 0;
 
 	spin_lock_bh(&s->lock);
+	if (ops && ops->lost_bytes)
+		lost = max_t(s64, ops->lost_bytes(s->client.priv) - s->lost_seen, 0);
+	s->stats.lost_bytes += lost;
+	s->gap += lost;
+	s->position += lost;
 	cqe = (struct sgring_cqe) {
 		.sequence = s->sequence,
 		.position_bytes = s->position,
@@ -718,16 +748,20 @@ void sgring_pump_end_of_stream(struct sgring_stream *s, s32 status)
 /* SGRING_KICK. Process context. */
 void sgring_pump_kick(struct sgring_stream *s)
 {
-	bool worker_does;
-
 	spin_lock_bh(&s->lock);
 	s->stats.kicks++;
-	worker_does = s->deferred;
-	if (s->active && !worker_does)
-		pump(s);
+	look(s);
 	spin_unlock_bh(&s->lock);
-	if (worker_does)
-		schedule_work(&s->work);
+}
+
+/* Thresholds have changed: who waits may be due now. */
+void sgring_pump_recheck(struct sgring_stream *s)
+{
+	spin_lock_bh(&s->lock);
+	/* It may have been set to a longer time; if it runs, it tells them anyway. */
+	hrtimer_try_to_cancel(&s->wake_timer);
+	announce_check(s, false);
+	spin_unlock_bh(&s->lock);
 }
 
 /* read(2) is done with a slot; false if the device is gone. */
@@ -739,11 +773,8 @@ bool sgring_pump_return(struct sgring_stream *s, u32 slot)
 	ours = !s->dead && s->slots[slot].state == SGRING_SLOT_APP;
 	if (ours)
 		slot_take(s, &s->slots[slot], 0);
-	if (s->active && !s->deferred)
-		pump(s);
+	look(s);
 	spin_unlock_bh(&s->lock);
-	if (s->deferred)
-		schedule_work(&s->work);
 	return ours;
 }
 
@@ -762,8 +793,10 @@ __poll_t sgring_pump_poll(struct sgring_stream *s, bool count)
 	spin_lock_bh(&s->lock);
 	if (count)
 		s->stats.polls++;
-	if (s->active)
-		announce_check(s);
+	/* Whose set-up has just been undone. */
+	if (!s->rings.user)
+		goto out;
+	announce_check(s, true);
 	pending = sgring_cq_pending(&s->rings);
 	if (pending > 0 &&
 	    (s32)(s->announced - (s->rings.cq_producer - pending)) > 0)
@@ -771,6 +804,7 @@ __poll_t sgring_pump_poll(struct sgring_stream *s, bool count)
 	/* A damaged index is reported by the end-of-stream entry it leads to. */
 	if (pending < 0)
 		mask = EPOLLERR;
+out:
 	spin_unlock_bh(&s->lock);
 	return mask;
 }

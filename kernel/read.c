@@ -68,11 +68,11 @@ static int read_wait(struct sgring_stream *s, bool nonblock)
 		ret = read_next(s);
 		if (ret != -EAGAIN)
 			return ret;
-		if (READ_ONCE(s->dead))
+		if (READ_ONCE(s->gone))
 			return -ENODEV;
 		if (nonblock)
 			return -EAGAIN;
-		ret = wait_event_interruptible(s->wait, READ_ONCE(s->dead) ||
+		ret = wait_event_interruptible(s->wait, READ_ONCE(s->gone) ||
 					       sgring_pump_poll(s, false));
 		if (ret)
 			return ret;

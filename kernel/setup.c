@@ -24,11 +24,18 @@
 #define SQ_POLL_USEC_MIN	20
 #define DEFAULT_CHUNK_BYTES	SZ_2M
 
-#define complain(s, message, errno, fmt, ...) ({				\
-	snprintf((message)->text, sizeof((message)->text), fmt, ##__VA_ARGS__);	\
-	dev_info_ratelimited(&(s)->dev, "set-up refused: %s\n", (message)->text); \
-	-(errno);								\
-})
+/* Say what is wrong, to the caller and in the log; -@err. */
+static __printf(4, 5) int complain(struct sgring_stream *s, struct sgring_message *message,
+				   int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message->text, sizeof(message->text), format, args);
+	va_end(args);
+	dev_info_ratelimited(&s->dev, "set-up refused: %s\n", message->text);
+	return -err;
+}
 
 static u64 chunk_bytes_max(void)
 {
@@ -52,6 +59,8 @@ static int check_words(struct sgring_stream *s, const struct sgring_setup *u,
 		return complain(s, m, EINVAL, "no such clock: %u", u->clock);
 	if (u->direction == SGRING_PLAYBACK)
 		return complain(s, m, EOPNOTSUPP, "no playback in this version");
+	if (s->client.direction != DMA_DEV_TO_MEM)
+		return complain(s, m, EOPNOTSUPP, "this stream only plays back");
 	if (u->flags & SGRING_SETUP_GATE)
 		return complain(s, m, EOPNOTSUPP, "no reference gate in this version");
 	if (u->metadata_bytes)
@@ -158,12 +167,12 @@ static int check_slots(struct sgring_stream *s, struct sgring_setup *u,
 		u64 bytes = min_t(u64, DEFAULT_SLOT_BYTES, largest);
 
 		bytes = min(bytes, round_down(div_u64(budget, u->slot_count + 1), PAGE_SIZE));
-		u->slot_bytes = max_t(u64, bytes - bytes % limits->align, limits->align);
+		u->slot_bytes = max_t(u64, sgring_plan_align(bytes, limits->align), limits->align);
 	}
 	if (u->slot_bytes > SGRING_SLOT_BYTES_MAX)
 		return complain(s, m, ERANGE, "slot_bytes of %llu: at most %u", u->slot_bytes,
 				SGRING_SLOT_BYTES_MAX);
-	whole = div_u64(u->slot_bytes, limits->align) * limits->align;
+	whole = sgring_plan_align(u->slot_bytes, limits->align);
 	if (u->slot_bytes != whole)
 		return complain(s, m, EINVAL,
 				"slot_bytes of %llu: the engine moves multiples of %u, so %llu or %llu",
@@ -326,7 +335,8 @@ static gfp_t dma_zone(struct device *dev)
 		return 0;
 	if (dma_get_mask(dev) < DMA_BIT_MASK(32))
 		return GFP_DMA;
-	return IS_ENABLED(CONFIG_ZONE_DMA32) && dma_get_mask(dev) < DMA_BIT_MASK(64) ? GFP_DMA32 : 0;
+	return IS_ENABLED(CONFIG_ZONE_DMA32) && dma_get_mask(dev) < DMA_BIT_MASK(64) ?
+	       GFP_DMA32 : 0;
 }
 
 static int make_memory(struct sgring_stream *s, struct sgring_message *m)
@@ -357,15 +367,20 @@ static int make_memory(struct sgring_stream *s, struct sgring_message *m)
 	do {
 		ret = slots_make(s, &plan, m);
 	} while (ret == -ENOMEM && plan.equal && !u->chunk_bytes && !wants_single(s, u) &&
-		 plan.order-- > plan.least);
+		 plan.order > plan.least && plan.order--);
 
 	/* What was chosen; the one chunk of a single-segment slot is no choice. */
 	if (!ret && !wants_single(s, u))
 		u->chunk_bytes = (u64)PAGE_SIZE << plan.order;
 	if (ret == -ENOMEM)
 		return complain(s, m, ENOMEM,
-				"no memory for %u slots in chunks of %llu bytes; fewer or smaller slots, or mixed chunks",
+				"no memory (pages, bounce buffer or IOVA) for %u slots in chunks of %llu bytes; fewer or smaller slots, or mixed chunks",
 				u->slot_count, (u64)PAGE_SIZE << (plan.equal ? plan.order : 0));
+	if (!ret && s->stride * s->setup.slot_count > SGRING_DATA_BYTES_MAX) {
+		slots_free(s);
+		return complain(s, m, EDQUOT, "%u slots of %llu bytes: more than can be mapped",
+				u->slot_count, u->slot_bytes);
+	}
 	if (ret == -EMSGSIZE)
 		return complain(s, m, EMSGSIZE,
 				"slot of %llu bytes: the engine takes segments of at most %llu bytes in multiples of %u, at most %u of them (0: any); smaller slots, or single-segment ones",
@@ -406,6 +421,7 @@ int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup
 		 struct sgring_message *message)
 {
 	struct device *dma_dev = s->engine.dma_dev;
+	bool syncs;
 	int ret;
 
 	if (s->owner == file)
@@ -431,12 +447,17 @@ int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup
 		return ret;
 	}
 	reset_counts(s);
-	s->deferred = setup->slot_bytes > SGRING_SOFTIRQ_SYNC_MAX &&
-		      sgring_slot_needs_sync(&s->slots[0], dma_dev);
+	syncs = sgring_slot_needs_sync(&s->slots[0], dma_dev);
+	s->deferred = syncs && setup->slot_bytes > SGRING_SOFTIRQ_SLOT_MAX;
+	s->pass_entries = SGRING_PASS_ENTRIES;
+	if (syncs && !s->deferred)
+		s->pass_entries = SGRING_SOFTIRQ_PASS_MAX / (u32)s->stride;
 	s->bounced = sgring_slot_bounced(&s->slots[0], dma_dev);
 	if (s->bounced)
-		dev_notice(&s->dev, "DMA goes through a bounce buffer: every transfer is copied\n");
+		dev_notice_ratelimited(&s->dev,
+				       "DMA goes through a bounce buffer: every transfer is copied\n");
 	s->owner = file;
+	s->setups++;
 	WRITE_ONCE(s->state, SGRING_STATE_READY);
 	WRITE_ONCE(s->rings.kernel->state, SGRING_STATE_READY);
 	mutex_lock(&s->observer_lock);
@@ -451,14 +472,19 @@ int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup
  */
 void sgring_teardown(struct sgring_stream *s)
 {
+	struct sgring_rings rings;
+
 	sgring_observers_zap(s);
 	spin_lock_bh(&s->lock);
 	INIT_LIST_HEAD(&s->free);
 	INIT_LIST_HEAD(&s->dirty);
+	/* A poll may be looking at the rings, under the lock. */
+	rings = s->rings;
+	s->rings = (struct sgring_rings){};
+	s->owner = NULL;
 	spin_unlock_bh(&s->lock);
 	slots_free(s);
-	sgring_rings_free(&s->rings);
-	s->owner = NULL;
+	sgring_rings_free(&rings);
 	s->reading = false;
 	WRITE_ONCE(s->state, SGRING_STATE_IDLE);
 }
@@ -491,5 +517,6 @@ int sgring_tune(struct sgring_stream *s, struct sgring_tune *tune)
 	s->setup.sq_poll_usec = tune->sq_poll_usec;
 	s->setup.sq_idle_usec = tune->sq_idle_usec;
 	spin_unlock_bh(&s->lock);
+	sgring_pump_recheck(s);
 	return 0;
 }

@@ -7,6 +7,7 @@
  * alone. Process context, under the stream's mutex.
  */
 #include <linux/dma-direct.h>
+#include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/errno.h>
 #include <linux/iommu.h>
@@ -30,6 +31,24 @@ int sgring_slot_alloc(struct sgring_slot *slot, struct sgring_chunk_plan *plan)
 		return PTR_ERR(chunks);
 	slot->chunks = chunks;
 	INIT_LIST_HEAD(&slot->node);
+	return 0;
+}
+
+/*
+ * Where caches are not coherent, mapping for a device that writes may throw the
+ * zeroes away which are still in the cache, and with them the only thing that
+ * hides what was in the memory before: write them back first.
+ */
+static int write_back_zeroes(struct device *dev, struct sg_table *table)
+{
+	int ret;
+
+	if (dev_is_dma_coherent(dev))
+		return 0;
+	ret = dma_map_sgtable(dev, table, DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+	if (ret)
+		return ret;
+	dma_unmap_sgtable(dev, table, DMA_TO_DEVICE, 0);
 	return 0;
 }
 
@@ -108,11 +127,11 @@ static int segments_check(const struct sg_table *table, u64 bytes,
  * @dir: of the DMA
  * @limits: of the engine
  *
- * The mapping bounces or cleans the zeroed memory, so a device that fills a
- * slot only in part never uncovers somebody else's data.
+ * The zeroes are in memory, or in the bounce buffer, when it returns: a device
+ * that fills a slot only in part never uncovers somebody else's data.
  *
- * Return: 0; -EMSGSIZE: the engine cannot take such a slot; -ENOMEM; what the
- * DMA API gave.
+ * Return: 0; -EMSGSIZE: the engine cannot take such a slot; -ENOMEM: no memory
+ * for the table, the bounce buffer or the IOVA.
  */
 int sgring_slot_map(struct sgring_slot *slot, u64 bytes, struct device *dev,
 		    enum dma_data_direction dir, const struct sgring_limits *limits)
@@ -129,7 +148,10 @@ int sgring_slot_map(struct sgring_slot *slot, u64 bytes, struct device *dev,
 		return ret;
 	segments_fill(slot->chunks, bytes, limits, slot->table.sgl);
 
-	ret = dma_map_sgtable(dev, &slot->table, dir, 0);
+	ret = dir == DMA_FROM_DEVICE ? write_back_zeroes(dev, &slot->table) : 0;
+	if (ret)
+		goto free;
+	ret = dma_map_sgtable(dev, &slot->table, dir, DMA_ATTR_NO_WARN);
 	if (ret)
 		goto free;
 	slot->mapped = true;
@@ -143,7 +165,8 @@ unmap:
 	return ret;
 free:
 	sg_free_table(&slot->table);
-	return ret;
+	/* A full bounce pool or IOVA space has many names; it is memory that is missing. */
+	return -ENOMEM;
 }
 
 /**

@@ -31,9 +31,26 @@ static void set_state(struct sgring_stream *s, u32 state)
 
 static void device_stop(struct sgring_stream *s)
 {
-	if (s->device_on && s->client.ops && s->client.ops->stop)
+	if (s->device_on && s->client.ops->stop)
 		s->client.ops->stop(s->client.priv);
 	s->device_on = false;
+}
+
+/**
+ * sgring_lock_settled() - take the mutex, with no drain going on
+ * @s: any
+ *
+ * A drain lets go of the mutex while it waits; whoever is about to take
+ * something away from the stream has to wait for its end.
+ */
+void sgring_lock_settled(struct sgring_stream *s)
+{
+	mutex_lock(&s->mutex);
+	while (s->state == SGRING_STATE_STOPPING) {
+		mutex_unlock(&s->mutex);
+		wait_event(s->settled, READ_ONCE(s->state) != SGRING_STATE_STOPPING);
+		mutex_lock(&s->mutex);
+	}
 }
 
 /**
@@ -46,18 +63,21 @@ static void device_stop(struct sgring_stream *s)
 int sgring_arm(struct sgring_stream *s)
 {
 	const struct sgring_client_ops *ops = s->client.ops;
+	bool begun;
 	int ret;
 
 	if (s->state != SGRING_STATE_READY)
 		return -EBADFD;
-	if (!s->engine.chan || s->leak)
+	if (s->leak || (!s->engine.chan && sgring_engine_renew(&s->engine)))
 		return -EIO;
 	/* If indices are nonsense now, no pass could begin. */
 	if (sgring_cq_room(&s->rings) < 0 || sgring_sq_used(&s->rings) < 0)
 		return -EPROTO;
+	if (!sgring_cq_room(&s->rings))
+		return -ENOBUFS;
 
-	sgring_pump_begin(s);
-	if (!sgring_inflight(s)) {
+	begun = sgring_pump_begin(s);
+	if (!begun) {
 		ret = s->slots_free && sgring_cq_room(&s->rings) > 1 ? -EIO : -ENOBUFS;
 		goto undo;
 	}
@@ -65,16 +85,19 @@ int sgring_arm(struct sgring_stream *s)
 		ret = ops->arm(s->client.priv);
 		if (ret)
 			goto undo;
+		s->device_on = true;
 	}
-	s->device_on = true;
 	set_state(s, SGRING_STATE_ARMED);
 	return 0;
 
 undo:
 	sgring_pump_end(s);
-	if (sgring_engine_stop(&s->engine))
+	if (sgring_engine_stop(&s->engine, !s->dead))
 		s->leak = true;
-	sgring_pump_retire_rest(s, NULL);
+	sgring_pump_retire_rest(s, NULL, s->leak);
+	/* Something may have come meanwhile: its epoch ends as any other does. */
+	if (begun)
+		sgring_pump_end_of_stream(s, ret);
 	return ret;
 }
 
@@ -100,6 +123,8 @@ int sgring_start(struct sgring_stream *s)
 	ret = ops && ops->start ? ops->start(s->client.priv) : 0;
 	if (ret)
 		sgring_stop(s, false, 0, ret, NULL);
+	else
+		s->device_on = ops;
 	return ret;
 }
 
@@ -123,9 +148,9 @@ static bool oldest_cookie(struct sgring_stream *s, dma_cookie_t *cookie)
 /*
  * Wait for the engine to finish what it has. A device that was stopped will
  * not fill the slot it is in: then the residue stands still, and no time-out
- * is needed to know it. 0, -ETIMEDOUT or -EINTR.
+ * is needed to know it. 0, -ETIMEDOUT, -ENODEV or -EINTR.
  */
-static int drain(struct sgring_stream *s, u32 timeout_ms)
+static int drain(struct sgring_stream *s, u32 timeout_ms, int task_state)
 {
 	unsigned long deadline = jiffies + msecs_to_jiffies(timeout_ms);
 	bool may_stand_still = s->client.ops && s->client.ops->stop;
@@ -133,13 +158,16 @@ static int drain(struct sgring_stream *s, u32 timeout_ms)
 	dma_cookie_t cookie, last_cookie = 0;
 
 	while (READ_ONCE(s->cell_head) != READ_ONCE(s->cell_tail)) {
-		long left = wait_event_killable_timeout(s->idle_wait, !sgring_inflight(s),
-							msecs_to_jiffies(DRAIN_LOOK_MS) ?: 1);
+		DEFINE_WAIT(wait);
 
-		if (left < 0)
+		prepare_to_wait(&s->idle_wait, &wait, task_state);
+		if (sgring_inflight(s) && !READ_ONCE(s->dead))
+			schedule_timeout(msecs_to_jiffies(DRAIN_LOOK_MS) ?: 1);
+		finish_wait(&s->idle_wait, &wait);
+		if (READ_ONCE(s->dead))
+			return -ENODEV;
+		if (task_state == TASK_KILLABLE && fatal_signal_pending(current))
 			return -EINTR;
-		if (left > 0)
-			break;
 		if (time_after(jiffies, deadline))
 			return -ETIMEDOUT;
 		if (!may_stand_still || !oldest_cookie(s, &cookie) ||
@@ -154,6 +182,17 @@ static int drain(struct sgring_stream *s, u32 timeout_ms)
 	return 0;
 }
 
+/* The application's drain, without the mutex: others can look on, and unbind. */
+static int drain_unlocked(struct sgring_stream *s, u32 timeout_ms)
+{
+	int ret;
+
+	mutex_unlock(&s->mutex);
+	ret = drain(s, timeout_ms, TASK_KILLABLE);
+	mutex_lock(&s->mutex);
+	return ret;
+}
+
 /**
  * sgring_stop() - stop, deliver what has come, end the epoch
  * @s: in state ARMED or RUNNING
@@ -161,6 +200,8 @@ static int drain(struct sgring_stream *s, u32 timeout_ms)
  * @timeout_ms: how long that may take
  * @status: of the end-of-stream entry
  * @outcome: where to put SGRING_STOPPED_*, or NULL
+ *
+ * With @drain_first the mutex is let go of for a time, in state STOPPING.
  *
  * Return: 0; -EBADFD wrong state; -EINTR a fatal signal cut the drain short;
  * -EIO the engine could not be stopped: the memory is leaked. In every case but
@@ -181,13 +222,14 @@ int sgring_stop(struct sgring_stream *s, bool drain_first, u32 timeout_ms, s32 s
 	sgring_pump_hold(s);
 	device_stop(s);
 	if (drain_first)
-		ret = drain(s, timeout_ms);
-	else if (s->engine.quirks & SGRING_QUIRK_DRAIN)
-		drain(s, DRAIN_FORCED_MS);
-	if (ret == -ETIMEDOUT) {
+		ret = drain_unlocked(s, timeout_ms);
+	if (ret == -ETIMEDOUT)
 		result |= SGRING_STOPPED_TIMEOUT;
+	if (ret == -ETIMEDOUT || ret == -ENODEV)
 		ret = 0;
-	}
+	/* Whatever came before: not in mid-packet. */
+	if (sgring_inflight(s) && (s->engine.quirks & SGRING_QUIRK_DRAIN))
+		drain(s, DRAIN_FORCED_MS, TASK_UNINTERRUPTIBLE);
 
 	if (sgring_inflight(s) && s->engine.chan)
 		dmaengine_pause(s->engine.chan);
@@ -195,18 +237,20 @@ int sgring_stop(struct sgring_stream *s, bool drain_first, u32 timeout_ms, s32 s
 	cut = oldest_cookie(s, &cookie);
 	if (cut && drain_first)
 		known = sgring_engine_residue(&s->engine, cookie, &residue);
-	if (sgring_engine_stop(&s->engine)) {
+	if (sgring_engine_stop(&s->engine, !s->dead)) {
 		dev_alert(&s->dev, "engine not to be stopped: %llu bytes leaked\n",
 			  s->memory_bytes);
 		s->leak = true;
+		known = false;
 		ret = -EIO;
 	}
-	if (sgring_pump_retire_rest(s, known ? &residue : NULL))
+	if (sgring_pump_retire_rest(s, known ? &residue : NULL, s->leak))
 		result |= SGRING_STOPPED_PARTIAL;
 	else if (cut && drain_first && !known)
 		result |= SGRING_STOPPED_UNKNOWN;
-	set_state(s, SGRING_STATE_READY);
 	sgring_pump_end_of_stream(s, status);
+	set_state(s, SGRING_STATE_READY);
+	wake_up_all(&s->settled);
 	if (outcome)
 		*outcome = result;
 	return ret;
@@ -217,7 +261,7 @@ void sgring_fail_work(struct work_struct *work)
 {
 	struct sgring_stream *s = container_of(work, struct sgring_stream, fail_work);
 
-	mutex_lock(&s->mutex);
+	sgring_lock_settled(s);
 	/* Unless it was stopped meanwhile, and perhaps armed again. */
 	if (s->fail_status && !sgring_stop(s, false, 0, s->fail_status, NULL))
 		dev_notice_ratelimited(&s->dev,

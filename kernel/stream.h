@@ -28,14 +28,28 @@
 /* Many more than transfers at a time, so that one is not soon used again. */
 #define SGRING_CELLS	(4 * SGRING_QUEUE_DEPTH_MAX)
 
-/* Larger slots are not synced in softirq where that costs time. */
-#define SGRING_SOFTIRQ_SYNC_MAX	SZ_64K
+/* SQ entries one pass takes at most: far more than an engine holds. */
+#define SGRING_PASS_ENTRIES	1024
+
+/* Where syncs cost time: no larger slots, and no more of them in a pass, in softirq. */
+#define SGRING_SOFTIRQ_SLOT_MAX	SZ_64K
+#define SGRING_SOFTIRQ_PASS_MAX	SZ_256K
 
 /* What is at which mmap offset; bytes, far enough apart for any stream. */
 #define SGRING_OFFSET_KERNEL		0x0ULL
 #define SGRING_OFFSET_USER		0x10000000ULL
+#if BITS_PER_LONG == 64
 #define SGRING_OFFSET_DATA		0x100000000ULL
 #define SGRING_OFFSET_OBSERVER_DATA	0x80000000000ULL
+#define SGRING_DATA_BYTES_MAX		(SGRING_OFFSET_OBSERVER_DATA - SGRING_OFFSET_DATA)
+#else
+/* unmap_mapping_range() shifts an offset only after it was cut to 32 bits. */
+#define SGRING_OFFSET_DATA		0x20000000ULL
+#define SGRING_OFFSET_OBSERVER_DATA	0x80000000ULL
+#define SGRING_DATA_BYTES_MAX		0x60000000ULL
+#endif
+
+extern struct workqueue_struct *sgring_wq;
 
 /* What the owner maps. */
 enum sgring_region {
@@ -99,7 +113,8 @@ struct sgring_cell {
  * @mutex: see above
  * @engine: the channel
  * @state: enum sgring_state, never STATE_DEAD; read without the mutex for telling
- * @dead: the device is gone; written under @lock too
+ * @dead: the device is going; written under @lock
+ * @gone: it has gone: all there will ever be is in the CQ
  * @leak: an engine could not be stopped; the memory is never freed
  * @owner: the open file that set it up
  * @reading: the owner is a reader, not a user of the rings
@@ -113,8 +128,10 @@ struct sgring_cell {
  * @scratch: for dropping
  * @deferred: cache maintenance is the worker's
  * @bounced: swiotlb copies
- * @device_on: the client was armed
- * @inode: whose mapping all files use, so that observers can be zapped
+ * @device_on: the client's stop is due
+ * @files: all open files, so that observers can be zapped
+ * @setups: counts the set-ups; an observer's mapping is of one of them
+ * @settled: for the end of state STOPPING
  *
  * @observer_lock: guards @observable; taken in page faults, so nothing that
  *	sleeps for long is done under it
@@ -125,6 +142,7 @@ struct sgring_cell {
  * @lock: see above
  * @rings: both rings and the slot table
  * @arm: counts the arms of all set-ups that are over
+ * @pass_entries: SQ entries one pass takes at most
  * @active: completions count; the timers and the worker may run
  * @refill: slots may be given to the engine
  * @cells: transfers, a ring
@@ -166,10 +184,11 @@ struct sgring_stream {
 	int id;
 	struct list_head node;
 
-	struct mutex mutex;
+	struct mutex mutex;		/* the life of the stream */
 	struct sgring_engine engine;
 	u32 state;
 	bool dead;
+	bool gone;
 	bool leak;
 	struct file *owner;
 	bool reading;
@@ -184,15 +203,18 @@ struct sgring_stream {
 	bool deferred;
 	bool bounced;
 	bool device_on;
-	struct inode *inode;
+	struct list_head files;
+	unsigned long setups;
+	wait_queue_head_t settled;
 
-	struct mutex observer_lock;
+	struct mutex observer_lock;	/* @observable */
 	bool observable;
 	atomic_t mapped[SGRING_REGIONS];
 
-	spinlock_t lock;
+	spinlock_t lock;		/* the hot path */
 	struct sgring_rings rings;
 	u32 arm;
+	u32 pass_entries;
 	bool active;
 	bool refill;
 	struct sgring_cell *cells;
@@ -221,11 +243,23 @@ struct sgring_stream {
 	wait_queue_head_t wait;
 	wait_queue_head_t idle_wait;
 
-	struct mutex read_lock;
+	struct mutex read_lock;		/* one reader at a time */
 	struct sgring_cqe read_entry;
 	u32 read_offset;
 	bool read_valid;
 	u64 read_position;
+};
+
+/**
+ * struct sgring_file - an open file
+ * @node: in the stream's list
+ * @stream: its stream
+ * @mapping: where its VMAs are found
+ */
+struct sgring_file {
+	struct list_head node;
+	struct sgring_stream *stream;
+	struct address_space *mapping;
 };
 
 /**
@@ -258,15 +292,17 @@ int sgring_arm(struct sgring_stream *s);
 int sgring_start(struct sgring_stream *s);
 int sgring_stop(struct sgring_stream *s, bool drain, u32 timeout_ms, s32 status, u32 *outcome);
 void sgring_fail_work(struct work_struct *work);
+void sgring_lock_settled(struct sgring_stream *s);
 
 /* pump.c */
 void sgring_pump_init(struct sgring_stream *s);
-void sgring_pump_begin(struct sgring_stream *s);
+bool sgring_pump_begin(struct sgring_stream *s);
 void sgring_pump_hold(struct sgring_stream *s);
 void sgring_pump_end(struct sgring_stream *s);
-bool sgring_pump_retire_rest(struct sgring_stream *s, const u32 *residue);
+bool sgring_pump_retire_rest(struct sgring_stream *s, const u32 *residue, bool leak);
 void sgring_pump_end_of_stream(struct sgring_stream *s, s32 status);
 void sgring_pump_kick(struct sgring_stream *s);
+void sgring_pump_recheck(struct sgring_stream *s);
 bool sgring_pump_return(struct sgring_stream *s, u32 slot);
 __poll_t sgring_pump_poll(struct sgring_stream *s, bool count);
 void sgring_pump_stats(struct sgring_stream *s, struct sgring_stats *stats);

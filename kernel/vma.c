@@ -10,6 +10,7 @@
  * mmap runs under the mmap lock and takes the stream's mutex inside it. Faults
  * take only the observer lock.
  */
+#include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -86,7 +87,8 @@ static struct page *slot_page(const struct sgring_slot *slot, u64 offset)
 
 static vm_fault_t observer_fault(struct vm_fault *vmf)
 {
-	struct sgring_stream *s = vmf->vma->vm_private_data;
+	struct sgring_file *f = vmf->vma->vm_file->private_data;
+	struct sgring_stream *s = f->stream;
 	u64 offset = vmf->address - vmf->vma->vm_start;
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 	struct page *page;
@@ -94,7 +96,8 @@ static vm_fault_t observer_fault(struct vm_fault *vmf)
 
 	offset += ((u64)vmf->vma->vm_pgoff << PAGE_SHIFT) - SGRING_OFFSET_OBSERVER_DATA;
 	mutex_lock(&s->observer_lock);
-	if (!s->observable)
+	/* What was shown is gone with its set-up; another one's slots are not it. */
+	if (!s->observable || (unsigned long)vmf->vma->vm_private_data != s->setups)
 		goto out;
 	slot = div64_u64(offset, s->stride);
 	if (slot >= s->setup.slot_count)
@@ -185,7 +188,7 @@ static int map_observer(struct sgring_stream *s, struct vm_area_struct *vma, boo
 	if (!data)
 		return remap_vmalloc_range(vma, s->rings.kernel, 0);
 	vm_flags_set(vma, VM_PFNMAP | VM_IO);
-	vma->vm_private_data = s;
+	vma->vm_private_data = (void *)s->setups;
 	vma->vm_ops = &observer_vm_ops;
 	return 0;
 }
@@ -262,10 +265,15 @@ int sgring_mmap(struct sgring_stream *s, struct file *file, struct vm_area_struc
 void sgring_observers_zap(struct sgring_stream *s)
 {
 	u64 bytes = s->stride * s->setup.slot_count;
+	struct sgring_file *f;
 
 	mutex_lock(&s->observer_lock);
 	s->observable = false;
 	mutex_unlock(&s->observer_lock);
-	if (s->inode && bytes)
-		unmap_mapping_range(s->inode->i_mapping, SGRING_OFFSET_OBSERVER_DATA, bytes, 1);
+	if (!bytes)
+		return;
+	/* A mapping keeps its file open, so it is that of one of these. */
+	list_for_each_entry(f, &s->files, node)
+		if (mapping_mapped(f->mapping))
+			unmap_mapping_range(f->mapping, SGRING_OFFSET_OBSERVER_DATA, bytes, 1);
 }

@@ -64,7 +64,6 @@ static int device_probe(struct platform_device *pdev)
 	struct dummy_line *line = *(struct dummy_line **)dev_get_platdata(&pdev->dev);
 	struct sgring_client client = {
 		.dev = &pdev->dev,
-		.owner = THIS_MODULE,
 		.ops = &device_ops,
 		.priv = line,
 		.label = line->label,

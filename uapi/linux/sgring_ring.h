@@ -44,10 +44,11 @@
 
 #ifdef __KERNEL__
 #include <asm/barrier.h>
+/* Whoever uses one of these names the letter of the drawing it stands for. */
 #define sgring_load_relaxed(p)		READ_ONCE(*(p))
-#define sgring_load_acquire(p)		smp_load_acquire(p)
-#define sgring_store_release(p, v)	smp_store_release(p, v)
-#define sgring_full_barrier()		smp_mb()
+#define sgring_load_acquire(p)		smp_load_acquire(p) /* B, H, M */
+#define sgring_store_release(p, v)	smp_store_release(p, v) /* C, E */
+#define sgring_full_barrier()		smp_mb() /* L */
 #else
 #define sgring_load_relaxed(p)		__atomic_load_n(p, __ATOMIC_RELAXED)
 #define sgring_load_acquire(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
@@ -151,6 +152,9 @@ struct sgring_sqe {
  * @flags: SGRING_NEED_WAKEUP, SGRING_DEAD, SGRING_STARVED
  * @epoch: counts the arms of this set-up; sequence and position start anew
  * @state: enum sgring_state
+ * @pad0: 0; it keeps each index on a cache line of its own
+ * @pad1: 0
+ * @pad2: 0
  */
 struct sgring_kernel_side {
 	__u32 cq_producer;
@@ -167,6 +171,8 @@ struct sgring_kernel_side {
  * struct sgring_user_side - what the application writes, at user_side of its mapping
  * @sq_producer: index of the next SQ entry to be written
  * @cq_consumer: index of the next CQ entry to be read
+ * @pad0: 0
+ * @pad1: 0
  */
 struct sgring_user_side {
 	__u32 sq_producer;
