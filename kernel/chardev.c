@@ -333,7 +333,7 @@ static long ioctl_stats(struct sgring_stream *s, unsigned long arg)
 		ret = s->dead ? -ENODEV : -EBADFD;
 	stats.size = sizeof(stats);
 	stats.state = s->dead ? SGRING_STATE_DEAD : s->state;
-	stats.memory_bytes = s->memory_bytes;
+	stats.memory_bytes = s->memory_bytes + s->rings.kernel_bytes + s->rings.user_bytes;
 	stats.held_bytes = sgring_reaper_bytes();
 	if (s->bounced)
 		stats.flags |= SGRING_STATS_BOUNCED;

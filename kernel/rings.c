@@ -9,6 +9,7 @@
 #include <linux/mm.h>
 #include <linux/vmalloc.h>
 
+#include "chunk.h"
 #include "rings.h"
 
 /* The structures are the ABI for ten years, for 32 and 64 bit alike. */
@@ -35,7 +36,9 @@ static_assert(sizeof(struct sgring_stats) == 232);
  * @slots: number of slots; each may be in each ring once, and the CQ has room
  *	for as many end-of-stream entries again
  *
- * Return: 0 or -ENOMEM.
+ * Their memory is charged to the device-wide limit.
+ *
+ * Return: 0, -ENOMEM, or -EDQUOT.
  */
 int sgring_rings_alloc(struct sgring_rings *rings, u32 slots)
 {
@@ -49,6 +52,10 @@ int sgring_rings_alloc(struct sgring_rings *rings, u32 slots)
 	rings->user_bytes = RINGS_FIRST_ENTRY +
 			    PAGE_ALIGN(rings->sq_entries * sizeof(struct sgring_sqe));
 
+	if (sgring_memory_charge(rings->kernel_bytes + rings->user_bytes)) {
+		*rings = (struct sgring_rings){};
+		return -EDQUOT;
+	}
 	rings->kernel = vmalloc_user(rings->kernel_bytes);
 	rings->user = vmalloc_user(rings->user_bytes);
 	if (!rings->kernel || !rings->user) {
@@ -66,6 +73,7 @@ void sgring_rings_free(struct sgring_rings *rings)
 {
 	vfree(rings->kernel);
 	vfree(rings->user);
+	sgring_memory_uncharge(rings->kernel_bytes + rings->user_bytes);
 	*rings = (struct sgring_rings){};
 }
 
