@@ -3,6 +3,7 @@
 #ifndef SGRING_COMPAT_H
 #define SGRING_COMPAT_H
 
+#include <linux/device.h>
 #include <linux/dma-mapping.h>
 #include <linux/dmaengine.h>
 #include <linux/hrtimer.h>
@@ -65,5 +66,19 @@ static inline void hrtimer_setup(struct hrtimer *timer,
 #else
 #define sgring_class_create(name)	class_create(name)
 #endif
+
+/* A device without its own caches and bus: a bit field before 7.2. */
+static inline void sgring_set_dma_coherent(struct device *dev)
+{
+#if defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE) || \
+	defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_CPU) || \
+	defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_CPU_ALL)
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 2, 0)
+	dev->dma_coherent = true;
+#else
+	dev_set_dma_coherent(dev);
+#endif
+#endif
+}
 
 #endif /* SGRING_COMPAT_H */

@@ -637,6 +637,15 @@ bool sgring_pump_begin(struct sgring_stream *s)
 	return READ_ONCE(s->cell_tail) != tail;
 }
 
+/* Give the engine what has been returned by now; under the mutex. */
+void sgring_pump_look(struct sgring_stream *s)
+{
+	spin_lock_bh(&s->lock);
+	look(s);
+	spin_unlock_bh(&s->lock);
+	flush_work(&s->work);
+}
+
 /* The engine gets no more slots, the scratch slot neither; under the mutex. */
 void sgring_pump_hold(struct sgring_stream *s)
 {

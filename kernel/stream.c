@@ -219,6 +219,11 @@ int sgring_stop(struct sgring_stream *s, bool drain_first, u32 timeout_ms, s32 s
 		return -EBADFD;
 	set_state(s, SGRING_STATE_STOPPING);
 
+	if (s->engine.quirks & SGRING_QUIRK_DRAIN) {
+		/* The device ends its packet, and that needs room to go to. */
+		device_stop(s);
+		sgring_pump_look(s);
+	}
 	sgring_pump_hold(s);
 	device_stop(s);
 	if (drain_first)

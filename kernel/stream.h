@@ -297,6 +297,7 @@ void sgring_lock_settled(struct sgring_stream *s);
 /* pump.c */
 void sgring_pump_init(struct sgring_stream *s);
 bool sgring_pump_begin(struct sgring_stream *s);
+void sgring_pump_look(struct sgring_stream *s);
 void sgring_pump_hold(struct sgring_stream *s);
 void sgring_pump_end(struct sgring_stream *s);
 bool sgring_pump_retire_rest(struct sgring_stream *s, const u32 *residue, bool leak);

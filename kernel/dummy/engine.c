@@ -18,7 +18,7 @@
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 
-#include "compat.h"
+#include "../compat.h"
 #include "engine.h"
 
 static void violation(struct dummy_channel *c, const char *what, u64 value, u64 limit)
@@ -503,7 +503,7 @@ int dummy_engine_probe(struct dummy_engine_data *data, struct device *dev)
 	unsigned int i;
 	int err;
 
-	dummy_set_dma_coherent(dev);
+	sgring_set_dma_coherent(dev);
 	err = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64));
 	if (err)
 		return err;
