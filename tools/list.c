@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* sgring list: every stream there is, a line each. */
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tool.h"
+
+#define CLASS_DIR "/sys/class/sgring"
+#define SAMPLE_NS 250000000
+
+static const char help[] =
+	"usage: sgring list [-j]\n"
+	"Every stream: its label, device, engine, state, slots and rate. The rate is\n"
+	"taken over a quarter of a second, and only where something runs.\n"
+	"\n"
+	"  -j, --json  as JSON\n"
+	"  -h, --help  this text\n"
+	"\n"
+	"Exit: 0; 2 there is no stream; 1 it did not work.\n";
+
+struct entry {
+	char name[32];
+	struct sgring *s;
+	struct sgring_query query;
+	uint64_t bytes, at_ns;
+	double rate;		/* bytes per second */
+};
+
+static int compare(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+
+	/* sgring10 comes after sgring9. */
+	return strlen(x->name) != strlen(y->name) ?
+	       (strlen(x->name) > strlen(y->name)) * 2 - 1 : strcmp(x->name, y->name);
+}
+
+/* Open each stream the class has; how many. Streams may come and go: skip those. */
+static size_t collect(struct entry **list)
+{
+	struct entry *e = NULL, *bigger;
+	struct dirent *d;
+	size_t n = 0;
+	DIR *dir = opendir(CLASS_DIR);
+
+	while (dir && (d = readdir(dir))) {
+		if (strncmp(d->d_name, "sgring", 6) || strlen(d->d_name) >= sizeof(e->name))
+			continue;
+		bigger = realloc(e, (n + 1) * sizeof(*e));
+		if (!bigger)
+			break;
+		e = bigger;
+		memset(&e[n], 0, sizeof(e[n]));
+		strcpy(e[n].name, d->d_name);
+		if (sgring_observe(&e[n].s, d->d_name) || sgring_query(e[n].s, &e[n].query)) {
+			library_failed();
+			sgring_close(e[n].s);
+			continue;
+		}
+		n++;
+	}
+	if (dir)
+		closedir(dir);
+	if (n)
+		qsort(e, n, sizeof(*e), compare);
+	*list = e;
+	return n;
+}
+
+static bool sample(struct entry *e)
+{
+	struct sgring_stats st;
+	uint64_t at = now_ns();
+
+	if (e->query.state != SGRING_STATE_RUNNING || sgring_stats(e->s, &st))
+		return false;
+	if (e->at_ns)
+		e->rate = (double)(st.bytes_done - e->bytes) * 1e9 / (double)(at - e->at_ns);
+	e->bytes = st.bytes_done;
+	e->at_ns = at;
+	return true;
+}
+
+static void print(const struct entry *e)
+{
+	const struct sgring_geometry *g = sgring_geometry(e->s);
+	char slots[48] = "-", rate[32] = "-";
+
+	if (g)
+		snprintf(slots, sizeof(slots), "%u x %s", g->slot_count, size_words(g->slot_bytes));
+	if (e->at_ns)
+		snprintf(rate, sizeof(rate), "%.1f MB/s", e->rate / 1e6);
+	printf("%-9s %-16s %-9s %-18s %-12s %-18s %s\n", e->name,
+	       e->query.label[0] ? e->query.label : "-", state_word(e->query.state), slots, rate,
+	       e->query.device, e->query.engine);
+}
+
+static void print_json(const struct entry *e)
+{
+	const struct sgring_geometry *g = sgring_geometry(e->s);
+
+	json_open(NULL, '{');
+	json_string("name", e->name);
+	json_string("label", e->query.label);
+	json_string("device", e->query.device);
+	json_string("engine", e->query.engine);
+	json_string("channel", e->query.channel);
+	json_string("state", state_word(e->query.state));
+	if (g) {
+		json_number("slot_count", g->slot_count);
+		json_number("slot_bytes", g->slot_bytes);
+	}
+	if (e->at_ns)
+		json_rate("bytes_per_s", e->rate);
+	json_close('}');
+}
+
+int list_main(int argc, char **argv)
+{
+	const struct timespec pause = { .tv_nsec = SAMPLE_NS };
+	struct arguments a;
+	struct entry *list;
+	bool running = false;
+	size_t n, i;
+
+	if (!parse_arguments(&a, argc, argv, 0, 0, help))
+		return EXIT_FAILED;
+	n = collect(&list);
+	for (i = 0; i < n; i++)
+		running |= sample(&list[i]);
+	if (running)
+		nanosleep(&pause, NULL);
+	for (i = 0; i < n && running; i++)
+		sample(&list[i]);
+	if (a.json)
+		json_open(NULL, '[');
+	else if (n)
+		printf("%-9s %-16s %-9s %-18s %-12s %-18s %s\n", "NAME", "LABEL", "STATE", "SLOTS",
+		       "RATE", "DEVICE", "ENGINE");
+	for (i = 0; i < n; i++) {
+		if (a.json)
+			print_json(&list[i]);
+		else
+			print(&list[i]);
+		sgring_close(list[i].s);
+	}
+	if (a.json) {
+		json_close(']');
+		json_end();
+	} else if (!n) {
+		fprintf(stderr, "sgring: no streams (is the driver loaded, and a device bound to it?)\n");
+	}
+	free(list);
+	return n ? EXIT_OK : EXIT_NOTHING;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* sgring(1): what its commands share. */
+#ifndef SGRING_TOOL_H
+#define SGRING_TOOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <sgring.h>
+
+#define EXIT_OK 0
+#define EXIT_FAILED 1	/* it did not work */
+#define EXIT_NOTHING 2	/* it worked, and there is nothing to tell */
+
+/* The commands: arguments after the command's name; the exit code. */
+int list_main(int argc, char **argv);
+int info_main(int argc, char **argv);
+int stat_main(int argc, char **argv);
+
+/* sgring.c: -j and -h of every command; the rest of the arguments, at most @most. */
+struct arguments {
+	bool json;
+	int count;
+	char **values;
+};
+bool parse_arguments(struct arguments *a, int argc, char **argv, int least, int most,
+		     const char *help);
+/* An errmsg of the library, with the tool's name; EXIT_FAILED. */
+int library_failed(void);
+
+/* text.c: words for numbers. */
+const char *state_word(uint32_t state);
+/* "1.5 MiB", 12 buffers in turn. */
+const char *size_words(uint64_t bytes);
+/* Names of the bits, "a, b"; unknown ones as numbers; "none". */
+const char *feature_words(uint64_t features);
+const char *quirk_words(uint32_t quirks);
+uint64_t now_ns(void);
+
+/* json.c: one object or array at a time, on stdout. */
+void json_open(const char *key, char bracket);
+void json_close(char bracket);
+void json_string(const char *key, const char *value);
+void json_number(const char *key, uint64_t value);
+void json_rate(const char *key, double value);
+void json_end(void);
+
+#endif /* SGRING_TOOL_H */
