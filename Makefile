@@ -44,9 +44,11 @@ all: user
 user: need-user
 	$(Q)$(MAKE) -f userlib/Makefile O=$(USER)/userlib
 	$(Q)$(MAKE) -f examples/Makefile O=$(USER)/examples LIB=$(USER)/userlib
+	$(Q)$(MAKE) -f tools/Makefile O=$(USER)/tools LIB=$(USER)/userlib
 
 install: user
-	$(Q)$(MAKE) -f userlib/Makefile O=$(USER)/userlib install
+	$(Q)$(MAKE) -s -f userlib/Makefile O=$(USER)/userlib install
+	$(Q)$(MAKE) -s -f tools/Makefile O=$(USER)/tools LIB=$(USER)/userlib install
 
 need-user:
 	@tests/vm/need gcc libc6-dev make pkg-config libjson-c-dev
@@ -78,7 +80,7 @@ demo: $(B)/modules/vm/.done user
 	$(Q)tests/demo/run $(B)/modules/vm $(USER)/examples
 
 check: $(B)/modules/vm/.done user
-	$(Q)tests/check $(B)/modules/vm $(USER)
+	$(Q)tests/check $(B)/modules/vm
 
 lint: $(B)/kernel/current
 	$(Q)tests/lint

@@ -19,8 +19,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus	/* the rings' inline code is C */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#endif
 #include <linux/sgring.h>
 #include <linux/sgring_ring.h>
+#ifdef __cplusplus
+#pragma GCC diagnostic pop
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -335,8 +342,8 @@ static inline unsigned char *sgring_data(struct sgring *s, uint32_t index)
 }
 
 /** sgring_slot_of() - an entry as a slot; lost is right for the first ready one only */
-static inline void sgring_slot_of(struct sgring *s, const struct sgring_cqe *e,
-				  struct sgring_slot *slot)
+static inline void
+sgring_slot_of(struct sgring *s, const struct sgring_cqe *e, struct sgring_slot *slot)
 {
 	struct sgring_rings *r = sgring_rings(s);
 

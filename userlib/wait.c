@@ -84,7 +84,7 @@ static int what_happened(struct sgring *s)
 	/* The kernel wrote its last entries before this state: look again. */
 	if (sgring_ready(s))
 		return 0;
-	if (state == SGRING_STATE_DEAD || (sgring_load_acquire(&cq->kernel->flags) & SGRING_DEAD))
+	if (sgring_load_acquire(&cq->kernel->flags) & SGRING_DEAD)
 		return sgring_ready(s) ? 0 : sgring_fail(ENODEV, "the device is gone");
 	if (state != SGRING_STATE_READY)
 		return 0;
