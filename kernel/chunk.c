@@ -140,7 +140,7 @@ struct sgring_chunks *sgring_chunks_alloc(struct sgring_chunk_plan *plan)
 
 	if (plan->equal)
 		room = DIV_ROUND_UP(room, 1U << plan->order);
-	list = kvmalloc_array(room, sizeof(*list), GFP_KERNEL_ACCOUNT);
+	list = kvmalloc_array(room, sizeof(*list), GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL);
 	if (!list)
 		return ERR_PTR(-ENOMEM);
 	count = chunks_fill(plan, list);
@@ -148,7 +148,8 @@ struct sgring_chunks *sgring_chunks_alloc(struct sgring_chunk_plan *plan)
 		chunks = ERR_PTR(count);
 		goto out;
 	}
-	chunks = kvmalloc(struct_size(chunks, chunk, count), GFP_KERNEL_ACCOUNT);
+	chunks = kvmalloc(struct_size(chunks, chunk, count),
+			  GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL);
 	if (!chunks) {
 		while (count--)
 			__free_pages(list[count].page, list[count].order);

@@ -220,6 +220,9 @@ static int charge(struct sgring_stream *s, const struct sgring_chunk_plan *plan,
 		return complain(s, m, EDQUOT,
 				"%u slots of %llu bytes: over limit_stream_mb, %llu MiB; fewer or smaller slots, or raise it",
 				slots, slot_memory(plan), sgring_memory_stream_max() >> 20);
+	/* What is not there would be taken from everybody else first. */
+	if (bytes >> PAGE_SHIFT > si_mem_available())
+		return -ENOMEM;
 	if (sgring_memory_charge(bytes))
 		return complain(s, m, EDQUOT,
 				"%llu bytes: %llu MiB of limit_total_mb, %llu MiB, in use (%llu MiB held by others after close)",

@@ -432,7 +432,7 @@ static void kernel_that_stopped_looking_is_kicked_and_nobody_else(void **state)
 	/* The device is the slower side: nobody is ever kicked. */
 	sim = sim_new();
 	sim->plan.pace_ns = 200000;
-	s = started(sim, NULL);
+	s = started(sim, SGRING_OPTIONS(.sq_idle_usec = 60000000));
 	for (i = 0; i < 200; i++) {
 		assert_int_equal(sgring_next(s, &b, 5000), 0);
 		assert_int_equal(sgring_return(s, &b), 0);
@@ -493,7 +493,7 @@ static void slow_application_makes_no_system_calls(void **state)
 
 	(void)state;
 	sim = sim_new();
-	s = started(sim, SGRING_OPTIONS(.slot_count = 64));
+	s = started(sim, SGRING_OPTIONS(.slot_count = 64, .sq_idle_usec = 60000000));
 	for (i = 0; i < 1064; i++) {
 		if (i == 64)
 			sgring_counters(s, &before);
@@ -521,7 +521,8 @@ static void slow_device_costs_one_poll_per_batch(void **state)
 	(void)state;
 	sim = sim_new();
 	sim->plan.pace_ns = 300000;
-	s = started(sim, SGRING_OPTIONS(.slot_count = 64, .wake_slots = 8, .wake_usec = 1000000));
+	s = started(sim, SGRING_OPTIONS(.slot_count = 64, .wake_slots = 8, .wake_usec = 1000000,
+					.sq_idle_usec = 60000000));
 	for (i = 0; i < 800; i++) {
 		assert_int_equal(sgring_next(s, &b, 5000), 0);
 		assert_int_equal(sgring_return(s, &b), 0);

@@ -668,10 +668,14 @@ struct receiver {
 	uint64_t bytes, good, delay_us, stop_after;
 };
 
+/* Not on the stack: a test that fails leaves its thread behind. */
+static struct receiver receivers[16];
+static unsigned int receiver_count;
+
 static void *receive(void *arg)
 {
 	struct receiver *r = arg;
-	static unsigned char buffer[1 << 18];
+	unsigned char buffer[1 << 16];
 	int fd = accept(r->listener, NULL, NULL);
 	ssize_t n;
 
@@ -686,10 +690,14 @@ static void *receive(void *arg)
 	return NULL;
 }
 
-static void receiver_start(struct receiver *r)
+static struct receiver *receiver_start(uint64_t delay_us, uint64_t stop_after)
 {
+	struct receiver *r = &receivers[receiver_count++ % 16];
+
+	*r = (struct receiver){ .delay_us = delay_us, .stop_after = stop_after };
 	r->listener = listen_any(&r->port);
 	pthread_create(&r->thread, NULL, receive, r);
+	return r;
 }
 
 static void receiver_end(struct receiver *r)
@@ -700,7 +708,7 @@ static void receiver_end(struct receiver *r)
 
 static void the_program_of_the_readme_delivers_every_byte(void **state)
 {
-	struct receiver r = { 0 };
+	struct receiver *r;
 	struct sgring_slot b;
 	struct sgring_tx *t;
 	struct sgring *s;
@@ -709,17 +717,17 @@ static void the_program_of_the_readme_delivers_every_byte(void **state)
 	(void)state;
 	sim = sim_new();
 	sim->plan.pause_at = 4000;
-	receiver_start(&r);
+	r = receiver_start(0, 0);
 	assert_int_equal(sim_open(sim, &s, NULL), 0);
-	if (sgring_tx_open(&t, s, url(r.port)))
+	if (sgring_tx_open(&t, s, url(r->port)))
 		fail_msg("%s", sgring_errmsg());
 	sgring_start(s);
 	while (sgring_next(s, &b, 300) == 0)
 		sgring_tx_send(t, &b);
 	assert_int_equal(sgring_close(s), 0);
-	receiver_end(&r);
-	assert_int_equal(r.bytes, 4000 * 65536ULL);
-	assert_int_equal(r.good, r.bytes);
+	receiver_end(r);
+	assert_int_equal(r->bytes, 4000 * 65536ULL);
+	assert_int_equal(r->good, r->bytes);
 	assert_int_equal(sim->stats.sq_bad, 0);
 	assert_int_equal(sim->stats.sq_taken, 4000);
 	sim_free(sim);
@@ -727,7 +735,7 @@ static void the_program_of_the_readme_delivers_every_byte(void **state)
 
 static void loopback_copies_and_every_send_is_accounted_for(void **state)
 {
-	struct receiver r = { 0 };
+	struct receiver *r;
 	struct sgring_tx_stats st;
 	struct sgring_slot b;
 	struct sgring_tx *t;
@@ -737,9 +745,9 @@ static void loopback_copies_and_every_send_is_accounted_for(void **state)
 	(void)state;
 	sim = sim_new();
 	sim->plan.pause_at = 200;
-	receiver_start(&r);
+	r = receiver_start(0, 0);
 	assert_int_equal(sim_open(sim, &s, SGRING_OPTIONS(.slot_bytes = 1 << 20)), 0);
-	assert_int_equal(sgring_tx_open(&t, s, url(r.port)), 0);
+	assert_int_equal(sgring_tx_open(&t, s, url(r->port)), 0);
 	sgring_start(s);
 	while (sgring_next(s, &b, 300) == 0)
 		assert_int_equal(sgring_tx_send(t, &b), 0);
@@ -754,14 +762,14 @@ static void loopback_copies_and_every_send_is_accounted_for(void **state)
 	assert_true(st.copied > 0);
 	assert_int_equal(sgring_tx_close(t), 0);
 	assert_int_equal(sgring_close(s), 0);
-	receiver_end(&r);
-	assert_int_equal(r.good, 200ULL << 20);
+	receiver_end(r);
+	assert_int_equal(r->good, 200ULL << 20);
 	sim_free(sim);
 }
 
 static void slow_peer_makes_no_device_polls_and_no_kicks(void **state)
 {
-	struct receiver r = { .delay_us = 2000 };
+	struct receiver *r;
 	struct sgring_counters c;
 	struct sgring_slot b;
 	struct sgring_tx *t;
@@ -773,10 +781,11 @@ static void slow_peer_makes_no_device_polls_and_no_kicks(void **state)
 	sim = sim_new();
 	/* A device so fast that it is never the one that is waited for. */
 	sim->plan.no_fill = true;
-	receiver_start(&r);
+	r = receiver_start(2000, 0);
 	/* Fewer slots than the socket buffers: all of them end up in the sender. */
-	assert_int_equal(sim_open(sim, &s, SGRING_OPTIONS(.slot_count = 16)), 0);
-	assert_int_equal(sgring_tx_open(&t, s, url(r.port)), 0);
+	assert_int_equal(sim_open(sim, &s, SGRING_OPTIONS(.slot_count = 16,
+						      .sq_idle_usec = 60000000)), 0);
+	assert_int_equal(sgring_tx_open(&t, s, url(r->port)), 0);
 	sgring_start(s);
 	for (i = 0; i < 1990; i++) {
 		assert_int_equal(sgring_next(s, &b, 5000), 0);
@@ -787,14 +796,14 @@ static void slow_peer_makes_no_device_polls_and_no_kicks(void **state)
 	/* With the device in every wait it would be some 500. */
 	assert_in_range(c.polls, 0, 100);
 	assert_int_equal(sgring_close(s), 0);
-	receiver_end(&r);
-	assert_true(r.bytes >= 1990 * 65536ULL);
+	receiver_end(r);
+	assert_true(r->bytes >= 1990 * 65536ULL);
 	sim_free(sim);
 }
 
 static void reset_connection_fails_and_gives_every_slot_back(void **state)
 {
-	struct receiver r = { .stop_after = 1 << 20 };
+	struct receiver *r;
 	struct sgring_counters c;
 	struct sgring_slot b;
 	struct sgring_tx *t;
@@ -804,9 +813,9 @@ static void reset_connection_fails_and_gives_every_slot_back(void **state)
 
 	(void)state;
 	sim = sim_new();
-	receiver_start(&r);
+	r = receiver_start(0, 1 << 20);
 	assert_int_equal(sim_open(sim, &s, NULL), 0);
-	assert_int_equal(sgring_tx_open(&t, s, url(r.port)), 0);
+	assert_int_equal(sgring_tx_open(&t, s, url(r->port)), 0);
 	sgring_start(s);
 	while ((err = sgring_next(s, &b, 5000)) == 0)
 		sgring_tx_send(t, &b);
@@ -816,7 +825,7 @@ static void reset_connection_fails_and_gives_every_slot_back(void **state)
 	sgring_counters(s, &c);
 	assert_int_equal(c.held, 0);
 	assert_int_equal(sgring_close(s), 0);
-	receiver_end(&r);
+	receiver_end(r);
 	assert_int_equal(sim->stats.sq_bad, 0);
 	sim_free(sim);
 }
@@ -998,21 +1007,21 @@ static int stream_in_pieces(int port)
 
 static void little_memlock_cuts_slots_into_pieces_that_pass(void **state)
 {
-	struct receiver r = { .delay_us = 500 };
+	struct receiver *r;
 	int code;
 
 	(void)state;
 	if (geteuid())
 		skip();
-	receiver_start(&r);
-	code = with_memlock(1 << 20, stream_in_pieces, r.port);
+	r = receiver_start(500, 0);
+	code = with_memlock(1 << 20, stream_in_pieces, r->port);
 	if (code)
-		shutdown(r.listener, SHUT_RDWR);
-	receiver_end(&r);
+		shutdown(r->listener, SHUT_RDWR);
+	receiver_end(r);
 	if (code == 77)
 		skip();
 	assert_int_equal(code, 0);
-	assert_int_equal(r.good, 64ULL << 20);
+	assert_int_equal(r->good, 64ULL << 20);
 }
 
 int main(void)
