@@ -79,6 +79,10 @@ demo: $(B)/modules/vm/.done user
 check: $(B)/modules/vm/.done user
 	$(Q)tests/check $(B)/modules/vm
 
+# Its kernel takes about ten minutes to build, once.
+check-debug:
+	$(Q)tests/check-debug
+
 lint: $(B)/kernel/current
 	$(Q)tests/lint
 
