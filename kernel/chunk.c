@@ -26,6 +26,9 @@ static unsigned int limit_total_mb;
 module_param(limit_total_mb, uint, 0644);
 MODULE_PARM_DESC(limit_total_mb, "memory all streams may take, MiB (0: half of the machine's)");
 
+/* As for the pages: a set-up that is too large fails, quietly, and nobody is killed for it. */
+#define LIST_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
 static atomic64_t memory_total;
 
 static u64 limit_bytes(unsigned int mb, unsigned int fraction)
@@ -140,7 +143,7 @@ struct sgring_chunks *sgring_chunks_alloc(struct sgring_chunk_plan *plan)
 
 	if (plan->equal)
 		room = DIV_ROUND_UP(room, 1U << plan->order);
-	list = kvmalloc_array(room, sizeof(*list), GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL);
+	list = kvmalloc_array(room, sizeof(*list), LIST_GFP);
 	if (!list)
 		return ERR_PTR(-ENOMEM);
 	count = chunks_fill(plan, list);
@@ -148,8 +151,7 @@ struct sgring_chunks *sgring_chunks_alloc(struct sgring_chunk_plan *plan)
 		chunks = ERR_PTR(count);
 		goto out;
 	}
-	chunks = kvmalloc(struct_size(chunks, chunk, count),
-			  GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL);
+	chunks = kvmalloc(struct_size(chunks, chunk, count), LIST_GFP);
 	if (!chunks) {
 		while (count--)
 			__free_pages(list[count].page, list[count].order);
