@@ -239,8 +239,9 @@ void sgring_stream_unregister(struct sgring_stream *s)
 	sgring_lock_settled(s);
 	sgring_stop(s, false, 0, -ENODEV, NULL);
 	if (s->rings.kernel) {
-		WRITE_ONCE(s->rings.kernel->state, SGRING_STATE_DEAD);
-		WRITE_ONCE(s->rings.kernel->flags, s->rings.kernel->flags | SGRING_DEAD);
+		/* After the end-of-stream entry. */
+		smp_store_release(&s->rings.kernel->state, SGRING_STATE_DEAD);
+		smp_store_release(&s->rings.kernel->flags, s->rings.kernel->flags | SGRING_DEAD);
 	}
 	if (!s->leak)
 		sgring_unmap(s);

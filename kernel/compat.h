@@ -38,16 +38,21 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, unsigned long flag
 }
 #endif
 
+/* A macro, so that it does not matter to which version before 5.12 it came. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(5, 12, 0)
-static inline struct device *dmaengine_get_dma_device(struct dma_chan *chan)
-{
-	return chan->device->dev;
-}
+#define dmaengine_get_dma_device(chan)	((chan)->device->dev)
 #endif
 
 /* struct vm_operations_struct: split became may_split. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(5, 11, 0)
 #define may_split	split
+#endif
+
+/* The same: mremap had a second argument in 5.11 and 5.12. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 11, 0) && LINUX_VERSION_CODE < KERNEL_VERSION(5, 13, 0)
+#define SGRING_MREMAP_ARGS	struct vm_area_struct *vma, unsigned long flags
+#else
+#define SGRING_MREMAP_ARGS	struct vm_area_struct *vma
 #endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)

@@ -5,26 +5,11 @@
 
 #include <linux/dmaengine.h>
 #include <linux/scatterlist.h>
+#include <linux/sgring.h>
 #include <linux/types.h>
 
 #include "client.h"
 #include "plan.h"
-
-/*
- * Quirks. Told in struct sgring_query, so their numbers stay.
- *
- * RESULT: the residue that comes with a completion is the truth.
- * NO_RESULT: never set callback_result.
- * SINGLE: an early end of packet leaves the rest of a scatter list behind for
- *	the next packet: one segment per slot.
- * DRAIN: never terminate in mid-packet.
- * RENEW: request the channel anew after a stop.
- */
-#define SGRING_QUIRK_RESULT	BIT(0)
-#define SGRING_QUIRK_NO_RESULT	BIT(1)
-#define SGRING_QUIRK_SINGLE	BIT(2)
-#define SGRING_QUIRK_DRAIN	BIT(3)
-#define SGRING_QUIRK_RENEW	BIT(4)
 
 /**
  * struct sgring_engine - a channel and what is known about it

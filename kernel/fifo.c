@@ -50,7 +50,10 @@ static int fifo_probe(struct platform_device *pdev)
 	device_property_read_string(&pdev->dev, "label", &client.label);
 	stream = devm_sgring_stream_register(&client);
 	if (IS_ERR(stream))
-		return dev_err_probe(&pdev->dev, PTR_ERR(stream), "no stream\n");
+		return dev_err_probe(&pdev->dev, PTR_ERR(stream),
+				     "no stream: label %s, width %u, burst %u\n",
+				     client.label ?: "(none)", client.config.src_addr_width,
+				     client.config.src_maxburst);
 	return 0;
 }
 

@@ -71,7 +71,7 @@ static void slot_state(struct sgring_stream *s, struct sgring_slot *slot, u32 st
 
 static void kernel_flags(struct sgring_stream *s, u32 set, u32 clear)
 {
-	WRITE_ONCE(s->rings.kernel->flags, (s->rings.kernel->flags | set) & ~clear);
+	smp_store_release(&s->rings.kernel->flags, (s->rings.kernel->flags | set) & ~clear);
 }
 
 /* An index of the application is nonsense: stop, in a context that can. */
@@ -354,7 +354,7 @@ static bool submit(struct sgring_stream *s, struct sgring_slot *slot)
 /* Keep the engine loaded. */
 static void refill(struct sgring_stream *s)
 {
-	bool drop = s->setup.overrun == SGRING_OVERRUN_DROP;
+	bool drop = s->setup.overrun == SGRING_OVERRUN_DROP || s->flush;
 	u32 depth = s->setup.queue_depth;
 	int room = sgring_cq_room(&s->rings);
 	bool any = false;
@@ -637,10 +637,14 @@ bool sgring_pump_begin(struct sgring_stream *s)
 	return READ_ONCE(s->cell_tail) != tail;
 }
 
-/* Give the engine what has been returned by now; under the mutex. */
-void sgring_pump_look(struct sgring_stream *s)
+/*
+ * The device ends its packet: give the engine what has been returned by now, and
+ * the scratch slot where that is nothing; under the mutex.
+ */
+void sgring_pump_flush(struct sgring_stream *s)
 {
 	spin_lock_bh(&s->lock);
+	s->flush = true;
 	look(s);
 	spin_unlock_bh(&s->lock);
 	flush_work(&s->work);
@@ -651,6 +655,7 @@ void sgring_pump_hold(struct sgring_stream *s)
 {
 	spin_lock_bh(&s->lock);
 	s->refill = false;
+	s->flush = false;
 	starve_check(s);
 	spin_unlock_bh(&s->lock);
 }

@@ -139,7 +139,8 @@ static u32 default_slots(const struct sgring_stream *s, const struct sgring_setu
 	else if (u->chunk_policy == SGRING_CHUNK_EQUAL)
 		bytes = round_up(bytes, u->chunk_bytes ?: PAGE_SIZE);
 	slots = div64_u64(budget, bytes);
-	if (slots && u->overrun == SGRING_OVERRUN_DROP)
+	if (slots && (u->overrun == SGRING_OVERRUN_DROP ||
+		      (s->engine.quirks & SGRING_QUIRK_DRAIN)))
 		slots--;
 	return clamp_t(u64, slots, 2, DEFAULT_SLOTS);
 }
@@ -299,11 +300,11 @@ static void slots_free(struct sgring_stream *s)
 static int slots_make(struct sgring_stream *s, struct sgring_chunk_plan *plan,
 		      struct sgring_message *m)
 {
-	bool drop = s->setup.overrun == SGRING_OVERRUN_DROP;
+	bool scratch = sgring_has_scratch(s);
 	u32 i;
 	int ret;
 
-	ret = charge(s, plan, s->setup.slot_count + drop, m);
+	ret = charge(s, plan, s->setup.slot_count + scratch, m);
 	if (ret)
 		return ret;
 	s->chunk_min = U64_MAX;
@@ -321,7 +322,7 @@ static int slots_make(struct sgring_stream *s, struct sgring_chunk_plan *plan,
 		if (ret)
 			goto undo;
 	}
-	if (drop) {
+	if (scratch) {
 		ret = slot_make(s, &s->scratch, plan, &s->setup);
 		if (ret)
 			goto undo;

@@ -25,8 +25,9 @@
 static void set_state(struct sgring_stream *s, u32 state)
 {
 	WRITE_ONCE(s->state, state);
+	/* Who sees it sees the entries before it. */
 	if (s->rings.kernel)
-		WRITE_ONCE(s->rings.kernel->state, s->dead ? SGRING_STATE_DEAD : state);
+		smp_store_release(&s->rings.kernel->state, s->dead ? SGRING_STATE_DEAD : state);
 }
 
 static void device_stop(struct sgring_stream *s)
@@ -220,9 +221,15 @@ int sgring_stop(struct sgring_stream *s, bool drain_first, u32 timeout_ms, s32 s
 	set_state(s, SGRING_STATE_STOPPING);
 
 	if (s->engine.quirks & SGRING_QUIRK_DRAIN) {
-		/* The device ends its packet, and that needs room to go to. */
+		/*
+		 * Not in mid-packet, whoever wants to stop: the device ends its
+		 * packet, and what its FIFO still holds goes to free slots, or
+		 * where there are none it is dropped and counted. Then the engine
+		 * stands still, waiting for the next packet.
+		 */
 		device_stop(s);
-		sgring_pump_look(s);
+		sgring_pump_flush(s);
+		drain(s, DRAIN_FORCED_MS, TASK_UNINTERRUPTIBLE);
 	}
 	sgring_pump_hold(s);
 	device_stop(s);
@@ -232,9 +239,6 @@ int sgring_stop(struct sgring_stream *s, bool drain_first, u32 timeout_ms, s32 s
 		result |= SGRING_STOPPED_TIMEOUT;
 	if (ret == -ETIMEDOUT || ret == -ENODEV)
 		ret = 0;
-	/* Whatever came before: not in mid-packet. */
-	if (sgring_inflight(s) && (s->engine.quirks & SGRING_QUIRK_DRAIN))
-		drain(s, DRAIN_FORCED_MS, TASK_UNINTERRUPTIBLE);
 
 	if (sgring_inflight(s) && s->engine.chan)
 		dmaengine_pause(s->engine.chan);

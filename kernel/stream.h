@@ -125,7 +125,7 @@ struct sgring_cell {
  * @chunk_max: bytes of the largest chunk
  * @segments: most in a slot
  * @slots: setup.slot_count of them
- * @scratch: for dropping
+ * @scratch: for dropping, and for the end of a packet that must not be cut
  * @deferred: cache maintenance is the worker's
  * @bounced: swiotlb copies
  * @device_on: the client's stop is due
@@ -145,6 +145,7 @@ struct sgring_cell {
  * @pass_entries: SQ entries one pass takes at most
  * @active: completions count; the timers and the worker may run
  * @refill: slots may be given to the engine
+ * @flush: the device ends its packet: into the scratch slot, where no other is free
  * @cells: transfers, a ring
  * @cell_head: oldest in flight
  * @cell_tail: next to submit
@@ -217,6 +218,7 @@ struct sgring_stream {
 	u32 pass_entries;
 	bool active;
 	bool refill;
+	bool flush;
 	struct sgring_cell *cells;
 	u32 cell_head;
 	u32 cell_tail;
@@ -275,6 +277,13 @@ static inline enum dma_data_direction sgring_dma_dir(const struct sgring_stream 
 	return s->client.direction == DMA_DEV_TO_MEM ? DMA_FROM_DEVICE : DMA_TO_DEVICE;
 }
 
+/* Does it have a scratch slot? */
+static inline bool sgring_has_scratch(const struct sgring_stream *s)
+{
+	return s->setup.overrun == SGRING_OVERRUN_DROP ||
+	       (s->engine.quirks & SGRING_QUIRK_DRAIN);
+}
+
 static inline u32 sgring_inflight(const struct sgring_stream *s)
 {
 	return s->cell_tail - s->cell_head;
@@ -297,7 +306,7 @@ void sgring_lock_settled(struct sgring_stream *s);
 /* pump.c */
 void sgring_pump_init(struct sgring_stream *s);
 bool sgring_pump_begin(struct sgring_stream *s);
-void sgring_pump_look(struct sgring_stream *s);
+void sgring_pump_flush(struct sgring_stream *s);
 void sgring_pump_hold(struct sgring_stream *s);
 void sgring_pump_end(struct sgring_stream *s);
 bool sgring_pump_retire_rest(struct sgring_stream *s, const u32 *residue, bool leak);

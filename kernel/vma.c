@@ -57,7 +57,7 @@ static int owner_vma_may_split(struct vm_area_struct *vma, unsigned long addr)
 	return -EINVAL;
 }
 
-static int owner_vma_mremap(struct vm_area_struct *vma)
+static int owner_vma_mremap(SGRING_MREMAP_ARGS)
 {
 	return -EINVAL;
 }

@@ -68,7 +68,7 @@ const char *feature_words(uint64_t features)
 	return bit_words(features, names, sizeof(names) / sizeof(names[0]));
 }
 
-/* The driver's list: kernel/engine.h. */
+/* SGRING_QUIRK_*, from bit 0 on. */
 const char *quirk_words(uint32_t quirks)
 {
 	static const char *const names[] = {

@@ -19,15 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifdef __cplusplus	/* the rings' inline code is C */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-#endif
 #include <linux/sgring.h>
 #include <linux/sgring_ring.h>
-#ifdef __cplusplus
-#pragma GCC diagnostic pop
-#endif
 
 #ifdef __cplusplus
 extern "C" {

@@ -164,7 +164,10 @@ static int set_limit(struct dummy_line *line, enum knob_kind kind, u64 value)
 	return err;
 }
 
-/* The port's shape is the client's: the device is bound anew with it. */
+/*
+ * The port's shape is the client's: the device is bound anew with it. That of a
+ * plain FIFO is what its firmware says, be it wrong.
+ */
 static int set_port(struct dummy_line *line, enum knob_kind kind, u64 value)
 {
 	const struct dummy_profile *p = line->profile;
@@ -173,6 +176,8 @@ static int set_port(struct dummy_line *line, enum knob_kind kind, u64 value)
 	mutex_lock(&line->lock);
 	if (atomic_read(&line->faults.queued))
 		err = -EBUSY;
+	else if (line->plain)
+		err = set_u32(kind == KNOB_BURST ? &line->burst : &line->width, value, 0, U32_MAX);
 	else if (kind == KNOB_BURST)
 		err = set_u32(&line->burst, value, 1, p->max_burst);
 	else if (value >= 32 || !(p->widths & BIT(value)))

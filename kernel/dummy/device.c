@@ -70,8 +70,7 @@ static int device_probe(struct platform_device *pdev)
 		.channel = "rx",
 		.direction = DMA_DEV_TO_MEM,
 		.config = {
-			/* Where its FIFO would be; the engine's wires do not need it. */
-			.src_addr = 0xd0000000 + 0x1000 * line->index,
+			.src_addr = DUMMY_PORT(line->index),
 			.src_addr_width = READ_ONCE(line->width),
 			.src_maxburst = READ_ONCE(line->burst),
 		},

@@ -6,6 +6,10 @@
 #include "line.h"
 
 #define DUMMY_DEVICE_NAME	"sgring-dummy"
+#define DUMMY_FIFO_NAME		"sgring-fifo"
+
+/* Where a device's FIFO would be; the engine's wires do not need it. */
+#define DUMMY_PORT(index)	(0xd0000000 + 0x1000 * (index))
 
 /* device.c */
 int dummy_device_register(void);

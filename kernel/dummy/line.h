@@ -15,7 +15,7 @@
 #include "source.h"
 #include "wire.h"
 
-#define DUMMY_LINES	7
+#define DUMMY_LINES	8
 
 struct dummy_channel;
 struct dummy_profile;
@@ -81,6 +81,7 @@ struct dummy_faults {
  * @index: number of the line, and the default of its pattern
  * @label: name of the stream
  * @devname: name of its device
+ * @plain: a FIFO that nobody starts or stops; its driver is sgring-fifo
  * @profile: of the engine
  * @bell: wakes the engine's thread
  * @source: the device
@@ -95,6 +96,7 @@ struct dummy_line {
 	unsigned int index;
 	const char *label;
 	const char *devname;
+	bool plain;
 	const struct dummy_profile *profile;
 	struct dummy_bell bell;
 	struct dummy_source source;

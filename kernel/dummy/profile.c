@@ -17,7 +17,7 @@
 const struct dummy_profile dummy_profiles[] = {
 	{
 		.name = "sgring-dummy-dma",
-		.channels = 4,
+		.channels = 5,
 		.widths = WIDTHS_1_TO_16,
 		.max_burst = 256,
 		.granularity = DMA_RESIDUE_GRANULARITY_BURST,

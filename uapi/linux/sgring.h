@@ -85,6 +85,22 @@
 #define SGRING_FEAT_READ	(1ULL << 8)	/* read(2) */
 #define SGRING_FEAT_OBSERVE	(1ULL << 9)
 
+/*
+ * sgring_query.quirks: what is known of the engine; for people and bug reports.
+ *
+ * RESULT: the residue that comes with a completion is the truth.
+ * NO_RESULT: it is never asked for one.
+ * SINGLE: an early end of packet leaves the rest of a scatter list behind for
+ *   the next packet: one segment per slot.
+ * DRAIN: never terminated in mid-packet.
+ * RENEW: its channel is requested anew after a stop.
+ */
+#define SGRING_QUIRK_RESULT	(1U << 0)
+#define SGRING_QUIRK_NO_RESULT	(1U << 1)
+#define SGRING_QUIRK_SINGLE	(1U << 2)
+#define SGRING_QUIRK_DRAIN	(1U << 3)
+#define SGRING_QUIRK_RENEW	(1U << 4)
+
 enum sgring_state {
 	SGRING_STATE_IDLE = 0,		/* nobody has set it up */
 	SGRING_STATE_READY = 1,		/* memory and rings are there */
@@ -138,7 +154,7 @@ enum sgring_clock {
  * @segment_boundary_mask: no segment crosses it; 0: none
  * @burst_segments: segments the engine takes without help from software; told,
  *	not a limit; 0: any
- * @quirks: bit mask of the engine's quirks, for bug reports
+ * @quirks: SGRING_QUIRK_*
  * @pad: 0
  * @label: name of the stream, given by firmware or its driver
  * @engine: driver of the DMA engine
@@ -207,8 +223,9 @@ struct sgring_query {
  * Errors: -EBUSY the stream has an owner; -ERANGE a number beyond its limit;
  * -EINVAL not aligned, not a power of two, an unknown value; -EMSGSIZE the
  * engine cannot take such a slot (segments, segment size); -EDQUOT a memory
- * limit; -ENOMEM no memory; -EOPNOTSUPP a feature that query does not show;
- * -EINTR a fatal signal; -EBADF not open for reading and writing.
+ * limit; -ENOMEM no memory, bounce buffer or IOVA; -EOPNOTSUPP a feature that
+ * query does not show; -EINTR a fatal signal; -EBADF not open for reading and
+ * writing; -EIO the engine could not be stopped and still has other memory.
  */
 struct sgring_setup {
 	__u32 size;
@@ -328,7 +345,9 @@ struct sgring_layout {
  * in state READY. SGRING_START: the device is enabled; owner, in state ARMED, or
  * READY (it arms first). SGRING_KICK: look at the SQ now; owner, once set up.
  * Errors of ARM and START: -ENOBUFS no room in the CQ for an end-of-stream entry,
- * or no slot is the kernel's; -EIO the engine refused.
+ * or no slot is the kernel's; -EIO the engine refused; -EPROTO an index of the
+ * application is off its ring; what the device's driver gave. All three, and
+ * STOP and TUNE: -EBUSY the descriptor reads (read(2)).
  */
 
 /* sgring_stop.flags */
@@ -399,7 +418,8 @@ struct sgring_tune {
  * @timer_runs: times the starved stream's timer ran
  * @timer_hits: of them, found something in the SQ
  * @kicks: SGRING_KICK calls
- * @polls: waits of the device (poll, select, epoll) that asked whether it is ready
+ * @polls: times poll, select or epoll asked whether it is ready: before a sleep
+ *	and after it
  * @wakeups: times a waiter was woken
  * @sq_taken: SQ entries taken
  * @sq_bad: SQ entries dropped: no such slot, not the application's, a field

@@ -34,6 +34,10 @@
  *     J  load flags; kick if NEED_WAKEUP     M  load sq_producer; if it moved,
  *                                               clear NEED_WAKEUP and go on
  *
+ *   C comes before the CQ entry of a slot that was taken: an SQ with as many
+ *   entries as there are slots is never found full. Entries come before the
+ *   state and the flag that say no more will come.
+ *
  *   Either J sees NEED_WAKEUP or M sees the new producer; never neither.
  *   Waiting is no kick: J comes before every wait.
  */
@@ -261,7 +265,10 @@ struct sgring_sq {
 	__u32 producer;
 };
 
-/* Entries ready to read, without a system call. */
+/*
+ * Entries ready to read, without a system call. There may be more: the kernel's
+ * index is looked at again only when those seen before are consumed.
+ */
 static inline __u32 sgring_cq_ready(struct sgring_cq *cq)
 {
 	if (cq->producer == cq->consumer)
@@ -300,7 +307,12 @@ static inline struct sgring_sqe *sgring_sq_reserve(struct sgring_sq *sq)
 		return 0;
 	e = (struct sgring_sqe *)(void *)(sq->entries +
 		sgring_ring_offset(sq->producer++, sq->count, sq->stride));
-	*e = (struct sgring_sqe){ 0 };
+	e->cookie = 0;
+	e->slot = 0;
+	e->offset_bytes = 0;
+	e->length_bytes = 0;
+	e->flags = 0;
+	e->reserved = 0;
 	return e;
 }
 
