@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,17 +44,23 @@ int main(int argc, char **argv)
 	struct sgring_stats stats = { .size = sizeof(stats) };
 	struct sgring_stop stop = { .size = sizeof(stop) };
 	struct sgring_run run;
-	struct sgring_layout layout = { .size = sizeof(layout), .runs = (uintptr_t)&run, .run_room = 1 };
+	struct sgring_layout layout = {
+		.size = sizeof(layout),
+		.runs = (uintptr_t)&run,
+		.run_room = 1,
+	};
 	unsigned char *kernel, *user, *data;
 	struct sgring_cq cq;
 	struct sgring_sq sq;
 	uint64_t position = 0;
 	char text[100] = "";
+	struct pollfd p = { .events = POLLIN };
 	int fd, i;
 
 	MUST(argc == 2);
 	fd = open(argv[1], O_RDWR);
 	MUST(fd >= 0);
+	p.fd = fd;
 	MUST(!ioctl(fd, SGRING_QUERY, &q) && q.abi_version == SGRING_ABI_VERSION);
 
 	setup.slot_count = 1;
@@ -82,10 +89,9 @@ int main(int argc, char **argv)
 	for (i = 0; i < 40; i++) {
 		struct sgring_cqe e;
 		struct sgring_sqe *back;
-		int wait;
 
-		for (wait = 0; !sgring_cq_ready(&cq) && wait < 20000; wait++)
-			usleep(1000);
+		if (!sgring_cq_ready(&cq))
+			MUST(poll(&p, 1, 60000) == 1 && p.revents == POLLIN);
 		MUST(sgring_cq_ready(&cq));
 		e = *sgring_cq_peek(&cq, 0);
 		sgring_cq_consume(&cq, 1);

@@ -245,6 +245,9 @@ static void overflow_is_unknown(void **state)
 	run_slots(&r, 20);
 	assert_true(r.lost);
 	assert_int_equal(stats_of(r.s.fd).lost_bytes, 0);
+	/* What is in its FIFO, and the hole behind it, is not for the next test. */
+	knob_set(FIFO, "rate", 0);
+	run_slots(&r, 20);
 	no_violations();
 }
 
@@ -285,7 +288,7 @@ static void drain_lets_the_engine_finish(void **state)
 		outcome = ~0U;
 		assert_int_equal(sg_drain(r.s.fd, LONG_MS, &outcome), 0);
 		assert_int_equal(outcome, 0);
-		assert_int_equal(run_out(&r, 0), SLOT);
+		assert_int_equal(run_out(&r, 0) % SLOT, 0);
 		/* No byte was dropped, not even between the runs. */
 		assert_int_equal(r.lost, 0);
 		if (i)
@@ -396,11 +399,11 @@ static void wrong_properties_are_refused_by_name(void **state)
 	firmware_says("width", 0, "reg-io-width of 0");
 	firmware_says("width", 128, "reg-io-width of 128");
 	/* What a FIFO may have and this engine does not. */
-	firmware_says("width", 32, "no stream");
+	firmware_says("width", 32, "no stream: label fifo0, width 32, burst 4");
 	firmware_says("width", 4, NULL);
 	firmware_says("burst", 0, "sgring,burst-words of 0");
 	firmware_says("burst", 65537, "sgring,burst-words of 65537");
-	firmware_says("burst", 257, "no stream");
+	firmware_says("burst", 257, "no stream: label fifo0, width 4, burst 257");
 	firmware_says("burst", 4, NULL);
 	streams_again();
 }

@@ -96,6 +96,11 @@ static int try_map(int fd, uint64_t offset, uint64_t bytes, int prot, int flags)
 	return 0;
 }
 
+static int try_read(int fd, uint64_t offset, uint64_t bytes)
+{
+	return try_map(fd, offset, bytes, PROT_READ, MAP_SHARED);
+}
+
 struct region {
 	uint64_t offset;
 	uint64_t bytes;
@@ -111,6 +116,16 @@ static void regions_of(int fd, struct region *r)
 	r[1] = (struct region){ g.user_offset, g.user_bytes, RW };
 	r[2] = (struct region){ g.data_offset, g.data_bytes, RW };
 	r[3] = (struct region){ g.observer_data_offset, g.data_bytes, PROT_READ };
+}
+
+/* An observer's slots. */
+static unsigned char *map_observed(int fd, const struct stream *s)
+{
+	const struct sgring_geometry *g = &s->geometry;
+	unsigned char *p = region_map(fd, g->observer_data_offset, g->data_bytes, PROT_READ);
+
+	assert_non_null(p);
+	return p;
 }
 
 static int open_small(struct region *r)
@@ -132,7 +147,7 @@ static void every_region_maps_with_the_protections_it_allows(void **state)
 	for (i = 0; i < 4; i++) {
 		const bool may_write = r[i].prot & PROT_WRITE;
 
-		assert_int_equal(try_map(fd, r[i].offset, r[i].bytes, PROT_READ, MAP_SHARED), 0);
+		assert_int_equal(try_read(fd, r[i].offset, r[i].bytes), 0);
 		assert_int_equal(try_map(fd, r[i].offset, r[i].bytes, RW, MAP_SHARED),
 				 may_write ? 0 : -EACCES);
 		assert_int_equal(try_map(fd, r[i].offset, r[i].bytes, PROT_WRITE, MAP_SHARED),
@@ -151,15 +166,15 @@ static void wrong_offsets_and_lengths_are_refused(void **state)
 
 	(void)state;
 	for (i = 0; i < 4; i++) {
-		assert_int_equal(try_map(fd, r[i].offset + PAGE, r[i].bytes, PROT_READ, MAP_SHARED), -EINVAL);
-		assert_int_equal(try_map(fd, r[i].offset + PAGE, r[i].bytes - PAGE, PROT_READ, MAP_SHARED), -EINVAL);
-		assert_int_equal(try_map(fd, r[i].offset, r[i].bytes - PAGE, PROT_READ, MAP_SHARED), -EINVAL);
-		assert_int_equal(try_map(fd, r[i].offset, r[i].bytes + PAGE, PROT_READ, MAP_SHARED), -EINVAL);
-		assert_int_equal(try_map(fd, r[i].offset, PAGE, PROT_READ, MAP_SHARED),
+		assert_int_equal(try_read(fd, r[i].offset + PAGE, r[i].bytes), -EINVAL);
+		assert_int_equal(try_read(fd, r[i].offset + PAGE, r[i].bytes - PAGE), -EINVAL);
+		assert_int_equal(try_read(fd, r[i].offset, r[i].bytes - PAGE), -EINVAL);
+		assert_int_equal(try_read(fd, r[i].offset, r[i].bytes + PAGE), -EINVAL);
+		assert_int_equal(try_read(fd, r[i].offset, PAGE),
 				 r[i].bytes == PAGE ? 0 : -EINVAL);
 	}
-	assert_int_equal(try_map(fd, r[2].offset + 65536, 65536, PROT_READ, MAP_SHARED), -EINVAL);
-	assert_int_equal(try_map(fd, 0x7ffffffff000, PAGE, PROT_READ, MAP_SHARED), -EINVAL);
+	assert_int_equal(try_read(fd, r[2].offset + 65536, 65536), -EINVAL);
+	assert_int_equal(try_read(fd, 0x7ffffffff000, PAGE), -EINVAL);
 }
 
 static void private_mappings_are_refused(void **state)
@@ -169,7 +184,8 @@ static void private_mappings_are_refused(void **state)
 
 	(void)state;
 	for (i = 0; i < 4; i++) {
-		assert_int_equal(try_map(fd, r[i].offset, r[i].bytes, PROT_READ, MAP_PRIVATE), -EINVAL);
+		assert_int_equal(try_map(fd, r[i].offset, r[i].bytes, PROT_READ, MAP_PRIVATE),
+				 -EINVAL);
 		assert_int_equal(try_map(fd, r[i].offset, r[i].bytes, RW, MAP_PRIVATE), -EINVAL);
 	}
 }
@@ -179,7 +195,7 @@ static void nothing_maps_before_a_setup(void **state)
 	int fd = dev_open("rx0", O_RDWR);
 
 	(void)state;
-	assert_int_equal(try_map(fd, 0, PAGE, PROT_READ, MAP_SHARED), -EBADFD);
+	assert_int_equal(try_read(fd, 0, PAGE), -EBADFD);
 	assert_int_equal(try_map(fd, 0x100000000, PAGE, RW, MAP_SHARED), -EBADFD);
 }
 
@@ -191,7 +207,7 @@ static void nothing_maps_after_the_device_is_lost(void **state)
 	(void)state;
 	bench_rebind("rx0");
 	for (i = 0; i < 4; i++)
-		assert_int_equal(try_map(fd, r[i].offset, r[i].bytes, PROT_READ, MAP_SHARED), -ENODEV);
+		assert_int_equal(try_read(fd, r[i].offset, r[i].bytes), -ENODEV);
 }
 
 static void protection_cannot_be_raised_later(void **state)
@@ -225,11 +241,11 @@ static void the_owner_maps_each_region_once(void **state)
 		void *p = region_map(fd, r[i].offset, r[i].bytes, r[i].prot);
 
 		assert_non_null(p);
-		assert_int_equal(try_map(fd, r[i].offset, r[i].bytes, PROT_READ, MAP_SHARED), -EBUSY);
+		assert_int_equal(try_read(fd, r[i].offset, r[i].bytes), -EBUSY);
 		assert_int_equal(munmap(p, r[i].bytes), 0);
 		assert_int_equal(try_map(fd, r[i].offset, r[i].bytes, r[i].prot, MAP_SHARED), 0);
 		/* A mapping that failed does not count. */
-		assert_int_equal(try_map(fd, r[i].offset, r[i].bytes + PAGE, PROT_READ, MAP_SHARED), -EINVAL);
+		assert_int_equal(try_read(fd, r[i].offset, r[i].bytes + PAGE), -EINVAL);
 		assert_int_equal(try_map(fd, r[i].offset, r[i].bytes, r[i].prot, MAP_SHARED), 0);
 	}
 }
@@ -245,14 +261,16 @@ static void mappings_can_be_neither_split_nor_moved_nor_resized(void **state)
 	assert_int_equal(munmap(s.data + PAGE, PAGE), -1);
 	assert_int_equal(mprotect(s.data + PAGE, PAGE, PROT_NONE), -1);
 	assert_int_equal(munmap(s.kernel + s.geometry.kernel_bytes - PAGE, PAGE), -1);
-	assert_ptr_equal(mremap(s.data, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, elsewhere), MAP_FAILED);
+	assert_ptr_equal(mremap(s.data, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, elsewhere),
+			 MAP_FAILED);
 	assert_ptr_equal(mremap(s.data, bytes, 2 * bytes, MREMAP_MAYMOVE), MAP_FAILED);
 	assert_ptr_equal(mremap(s.data, bytes, bytes - PAGE, 0), MAP_FAILED);
 	assert_ptr_equal(mremap(s.data, 0, bytes, MREMAP_MAYMOVE), MAP_FAILED);
-	assert_ptr_equal(mremap(s.data, bytes, bytes, MREMAP_MAYMOVE | MREMAP_DONTUNMAP), MAP_FAILED);
+	assert_ptr_equal(mremap(s.data, bytes, bytes, MREMAP_MAYMOVE | MREMAP_DONTUNMAP),
+			 MAP_FAILED);
 
 	/* The refused move has changed nothing: still mapped, and once. */
-	assert_int_equal(try_map(s.fd, s.geometry.data_offset, bytes, PROT_READ, MAP_SHARED), -EBUSY);
+	assert_int_equal(try_read(s.fd, s.geometry.data_offset, bytes), -EBUSY);
 	stream_start(&s);
 	stream_run(&s, 10);
 }
@@ -264,8 +282,7 @@ static void a_child_inherits_no_mapping(void **state)
 	int fd = dev_open("rx0", O_RDONLY);
 
 	(void)state;
-	observed = region_map(fd, s.geometry.observer_data_offset, s.geometry.data_bytes, PROT_READ);
-	assert_non_null(observed);
+	observed = map_observed(fd, &s);
 	assert_int_equal(read_in_child_of(s.kernel), SIGSEGV);
 	assert_int_equal(read_in_child_of(s.user), SIGSEGV);
 	assert_int_equal(read_in_child_of(s.data), SIGSEGV);
@@ -282,8 +299,7 @@ static void a_mapping_forked_on_purpose_still_counts_as_the_owners(void **state)
 		return;
 	/* The child has gone again, its copy of the mapping with it. */
 	read_in_child_of(s.data);
-	assert_int_equal(try_map(s.fd, s.geometry.data_offset, s.geometry.data_bytes, PROT_READ,
-				 MAP_SHARED), -EBUSY);
+	assert_int_equal(try_read(s.fd, s.geometry.data_offset, s.geometry.data_bytes), -EBUSY);
 	stream_start(&s);
 	stream_run(&s, 10);
 }
@@ -357,6 +373,13 @@ static void the_mapping_keeps_the_stream_after_close(void **state)
 
 /* ---- the slots are ordinary pages ---- */
 
+/* The bytes of an entry, wherever they were copied to. */
+static void bytes_right(const struct stream *s, const struct sgring_cqe *e, const void *bytes)
+{
+	assert_int_equal(sgring_pattern_verify(bytes, e->length_bytes, s->key, e->position_bytes),
+			 e->length_bytes);
+}
+
 /* A filled slot, and its bytes as they should be. */
 static struct sgring_cqe fill_one(struct stream *s, const struct sgring_setup *setup)
 {
@@ -371,7 +394,10 @@ static struct sgring_cqe fill_one(struct stream *s, const struct sgring_setup *s
 
 static void socket_pair(int *from, int *to)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
 	socklen_t length = sizeof(address);
 	int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -428,7 +454,7 @@ static void slots_are_sent_by_msg_zerocopy(void **state)
 		if (n > 0)
 			received += n;
 	}
-	assert_int_equal(sgring_pattern_verify(copy, e.length_bytes, s.key, e.position_bytes), e.length_bytes);
+	bytes_right(&s, &e, copy);
 	assert_true(sends > 0);
 	assert_true(WAIT_FOR(zerocopy_completed(from), LONG_MS));
 	free(copy);
@@ -483,7 +509,7 @@ static void slots_are_written_to_a_block_device_by_o_direct(void **state)
 		skip();
 	assert_int_equal(pwrite(fd, slot_data(&s, e.slot), e.length_bytes, 8192), e.length_bytes);
 	assert_int_equal(pread(backing, copy, e.length_bytes, 8192), e.length_bytes);
-	assert_int_equal(sgring_pattern_verify(copy, e.length_bytes, s.key, e.position_bytes), e.length_bytes);
+	bytes_right(&s, &e, copy);
 	/* And into one: playback will do that, and it wants the pages writable. */
 	assert_int_equal(pread(fd, slot_data(&s, e.slot), 4096, 0), 4096);
 	assert_int_equal(slot_data(&s, e.slot)[0], 0);
@@ -553,8 +579,7 @@ static void an_observer_sees_what_the_owner_sees(void **state)
 	assert_int_equal(info->state, SGRING_SLOT_APP);
 	assert_int_equal(info->sequence, e.sequence);
 	assert_int_equal(info->position_bytes, e.position_bytes);
-	assert_int_equal(sgring_pattern_verify(data + e.slot * s.geometry.stride_bytes, e.length_bytes,
-					       s.key, e.position_bytes), e.length_bytes);
+	bytes_right(&s, &e, data + e.slot * s.geometry.stride_bytes);
 	/* Every page of it. */
 	assert_memory_equal(data + e.slot * s.geometry.stride_bytes, slot_data(&s, e.slot), 65536);
 }
@@ -575,7 +600,7 @@ static void an_observer_can_change_nothing(void **state)
 	for (i = 0; i < 4; i++) {
 		const bool owners = i == 1 || i == 2;
 
-		assert_int_equal(try_map(fd, r[i].offset, r[i].bytes, PROT_READ, MAP_SHARED),
+		assert_int_equal(try_read(fd, r[i].offset, r[i].bytes),
 				 owners ? -EPERM : 0);
 		assert_int_equal(try_map(fd, r[i].offset, r[i].bytes, RW, MAP_SHARED),
 				 owners ? -EPERM : -EACCES);
@@ -635,8 +660,7 @@ static void an_observer_takes_no_references(void **state)
 	frame = frame_of(s.data);
 	assert_true(frame);
 	count = mapcount_of(frame);
-	data = region_map(fd, s.geometry.observer_data_offset, s.geometry.data_bytes, PROT_READ);
-	assert_non_null(data);
+	data = map_observed(fd, &s);
 	assert_int_equal(read_of(data), 0);
 	assert_int_equal(mapcount_of(frame), count);
 
@@ -652,7 +676,7 @@ static void an_observers_pages_cannot_be_lent_on(void **state)
 {
 	struct stream s = stream_open("rx0", &small);
 	int fd = dev_open("rx0", O_RDONLY), from, to, ends[2];
-	unsigned char *data = region_map(fd, s.geometry.observer_data_offset, s.geometry.data_bytes, PROT_READ);
+	unsigned char *data = map_observed(fd, &s);
 	struct iovec iov = { data, 4096 };
 
 	(void)state;
@@ -672,7 +696,7 @@ static void an_observers_slots_are_gone_when_the_owner_closes(void **state)
 	struct stream s = stream_open("rx0", &small);
 	int fd = dev_open("rx0", O_RDONLY);
 	unsigned char *kernel = region_map(fd, 0, s.geometry.kernel_bytes, PROT_READ);
-	unsigned char *data = region_map(fd, s.geometry.observer_data_offset, s.geometry.data_bytes, PROT_READ);
+	unsigned char *data = map_observed(fd, &s);
 
 	(void)state;
 	assert_int_equal(read_of(data), 0);
@@ -680,27 +704,29 @@ static void an_observers_slots_are_gone_when_the_owner_closes(void **state)
 	assert_int_equal(read_of(data), SIGBUS);	/* was there */
 	assert_int_equal(read_of(data + 65536), SIGBUS);	/* was not yet */
 	assert_int_equal(read_of(kernel), 0);
-	assert_int_equal(try_map(fd, s.geometry.observer_data_offset, s.geometry.data_bytes, PROT_READ,
-				 MAP_SHARED), -EBADFD);
+	assert_int_equal(try_read(fd, s.geometry.observer_data_offset, s.geometry.data_bytes), -EBADFD);
 }
 
-static void an_observers_mapping_of_an_old_setup_stays_within_the_new_one(void **state)
+static void an_observers_mapping_shows_no_other_setup(void **state)
 {
 	const struct sgring_setup less = { .slot_bytes = 100, .slot_count = 2 };
 	struct stream s = stream_open("rx0", &small);
 	int fd = dev_open("rx0", O_RDONLY), i;
-	uint64_t bytes = s.geometry.data_bytes;
-	unsigned char *data = region_map(fd, s.geometry.observer_data_offset, bytes, PROT_READ);
+	const int pages = s.geometry.data_bytes / PAGE;
+	unsigned char *old = map_observed(fd, &s);
 
 	(void)state;
-	assert_int_equal(read_of(data), 0);
+	assert_int_equal(read_of(old), 0);
 	stream_close(&s);
 	s = stream_open("rx0", &less);
-	for (i = 2; i < (int)(bytes / PAGE); i++)
-		assert_int_equal(read_of(data + i * PAGE), SIGBUS);
+	for (i = 0; i < pages; i++)
+		assert_int_equal(read_of(old + i * PAGE), SIGBUS);
+	assert_int_equal(read_of(map_observed(fd, &s)), 0);
+	/* Nor one just like its own. */
 	stream_close(&s);
-	assert_int_equal(read_of(data), SIGBUS);
-	assert_int_equal(read_of(data + PAGE), SIGBUS);
+	s = stream_open("rx0", &small);
+	assert_int_equal(read_of(old), SIGBUS);
+	assert_int_equal(read_of(map_observed(fd, &s) + (pages - 1) * PAGE), 0);
 }
 
 GROUP(
@@ -728,4 +754,4 @@ GROUP(
 	TEST(an_observer_takes_no_references),
 	TEST(an_observers_pages_cannot_be_lent_on),
 	TEST(an_observers_slots_are_gone_when_the_owner_closes),
-	TEST(an_observers_mapping_of_an_old_setup_stays_within_the_new_one))
+	TEST(an_observers_mapping_shows_no_other_setup))

@@ -158,7 +158,11 @@ static void readable_when_the_engine_has_nothing_left(void **state)
 
 static void an_engine_that_refused_is_tried_again_without_a_kick(void **state)
 {
-	const struct sgring_setup setup = { .slot_bytes = SLOT, .slot_count = 8, .sq_idle_usec = 1000 };
+	const struct sgring_setup setup = {
+		.slot_bytes = SLOT,
+		.slot_count = 8,
+		.sq_idle_usec = 1000,
+	};
 	struct stream s = stream_open("rx0", &setup);
 
 	(void)state;
@@ -475,10 +479,11 @@ static void no_wakeup_is_lost_flat_out(void **state)
 				.wake_usec = cases[i].wake_usec,
 				.sq_idle_usec = kind == 1 ? SGRING_OFF : 200,
 			};
+			const uint32_t events[] = { 0, EPOLLIN, EPOLLIN | EPOLLET };
 			struct stream s = stream_open("rx0", &setup);
 
 			stream_start(&s);
-			run_waiting(&s, 400, kind ? epoll_with(s.fd, kind == 1 ? EPOLLIN : EPOLLIN | EPOLLET) : -1);
+			run_waiting(&s, 400, kind ? epoll_with(s.fd, events[kind]) : -1);
 			stream_close(&s);
 		}
 }

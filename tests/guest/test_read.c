@@ -102,7 +102,9 @@ static void the_bytes_come_in_order_across_slots(void **state)
 
 static void reads_of_any_size_miss_no_byte(void **state)
 {
-	static const size_t sizes[] = { 1, 2, 3, 7, 4095, 4097, 1, 61441, 65536, 100003, 1048577, 13 };
+	static const size_t sizes[] = {
+		1, 2, 3, 7, 4095, 4097, 1, 61441, 65536, 100003, 1048577, 13,
+	};
 	struct reader r = reader_open("rx0", 0);
 	struct sgring_geometry g;
 	size_t i;

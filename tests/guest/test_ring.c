@@ -261,7 +261,8 @@ static void an_sq_producer_off_its_ring_stops_the_stream_with_eproto(void **stat
 		struct sgring_cqe end;
 
 		streams_again(&s);
-		sgring_store_release(&user_side(&s)->sq_producer, kernel_side(&s)->sq_consumer + off[i]);
+		sgring_store_release(&user_side(&s)->sq_producer,
+				     kernel_side(&s)->sq_consumer + off[i]);
 		sg_kick(s.fd);
 		end = stream_find_end(&s);
 		assert_int_equal(end.status, -EPROTO);
@@ -288,7 +289,8 @@ static void a_cq_consumer_off_its_ring_stops_the_stream(void **state)
 		streams_again(&s);
 		/* All full: the producer stands still. */
 		assert_true(WAIT_FOR(stats_of(s.fd).slots_app == SLOTS, LONG_MS));
-		sgring_store_release(&user_side(&s)->cq_consumer, kernel_side(&s)->cq_producer + off[i]);
+		sgring_store_release(&user_side(&s)->cq_consumer,
+				     kernel_side(&s)->cq_producer + off[i]);
 		sg_kick(s.fd);
 		assert_true(stopped(&s));
 		assert_int_equal(stats_of(s.fd).index_bad, i + 1);

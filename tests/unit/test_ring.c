@@ -304,7 +304,18 @@ struct stress {
 	u64 rounds;
 	u64 kicks, sleeps;
 	u64 bad, bad_application;	/* each thread its own */
+	bool written;			/* cq_writer() is done */
+	struct timespec start;
 };
+
+/* A busy machine does fewer rounds, not longer ones. */
+static bool time_is_up(const struct stress *s)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec - s->start.tv_sec >= 3;
+}
 
 static void kick(struct stress *s)
 {
@@ -364,7 +375,7 @@ static void *stress_kernel(void *arg)
 		sgring_cq_post(&s->p.kernel, &cqe);
 		sequence++;
 	}
-	while (sequence < s->rounds) {
+	while (sequence < s->rounds && !time_is_up(s)) {
 		used = await_entries(s);
 		if (used < 0) {
 			s->bad++;
@@ -430,6 +441,7 @@ static void stress(u32 slots, u32 entries, u64 rounds)
 	pthread_t kernel, application;
 
 	make(&s.p, entries, 0xffffffffU - 1000);
+	clock_gettime(CLOCK_MONOTONIC, &s.start);
 	assert_int_equal(pthread_create(&kernel, NULL, stress_kernel, &s), 0);
 	assert_int_equal(pthread_create(&application, NULL, stress_application, &s), 0);
 	pthread_join(kernel, NULL);
@@ -452,12 +464,13 @@ static void *cq_writer(void *arg)
 	struct sgring_cqe cqe;
 	u64 i;
 
-	for (i = 0; i < s->rounds; i++) {
+	for (i = 0; i < s->rounds && !time_is_up(s); i++) {
 		while (!sgring_cq_room(&s->p.kernel))
 			sched_yield();
 		cqe = (struct sgring_cqe){ .sequence = i, .cookie = ~i };
 		sgring_cq_post(&s->p.kernel, &cqe);
 	}
+	sgring_store_release(&s->written, true);
 	return NULL;
 }
 
@@ -466,13 +479,18 @@ static void cq_alone_keeps_readers_and_writers_apart(void **state)
 	struct stress s = { .rounds = ROUNDS };
 	const struct sgring_cqe *cqe;
 	pthread_t kernel;
+	bool written;
 	u64 got = 0;
 
 	(void)state;
 	make(&s.p, 2, 0xffffffffU - 1000);
+	clock_gettime(CLOCK_MONOTONIC, &s.start);
 	assert_int_equal(pthread_create(&kernel, NULL, cq_writer, &s), 0);
-	while (got < s.rounds) {
+	for (;;) {
+		written = sgring_load_acquire(&s.written);
 		if (!sgring_cq_ready(&s.p.cq)) {
+			if (written)
+				break;
 			sched_yield();
 			continue;
 		}
@@ -486,6 +504,124 @@ static void cq_alone_keeps_readers_and_writers_apart(void **state)
 	destroy(&s.p);
 }
 
+
+/* The SQ by itself, in the same way. */
+static void *sq_reader(void *arg)
+{
+	struct stress *s = arg;
+	struct sgring_sqe sqe;
+	u64 taken = 0;
+	bool written;
+	int used;
+
+	for (;;) {
+		written = sgring_load_acquire(&s->written);
+		used = sgring_sq_used(&s->p.kernel);
+		if (!used) {
+			if (written)
+				break;
+			sched_yield();
+			continue;
+		}
+		sgring_sq_copy(&s->p.kernel, 0, &sqe);
+		s->bad += sqe.cookie != taken || sqe.slot != (u32)~taken;
+		taken++;
+		sgring_sq_taken(&s->p.kernel, 1);
+	}
+	return NULL;
+}
+
+static void sq_alone_keeps_readers_and_writers_apart(void **state)
+{
+	struct stress s = { .rounds = ROUNDS };
+	struct sgring_sqe *sqe;
+	pthread_t kernel;
+	u64 i;
+
+	(void)state;
+	make(&s.p, 2, 0xffffffffU - 1000);
+	clock_gettime(CLOCK_MONOTONIC, &s.start);
+	assert_int_equal(pthread_create(&kernel, NULL, sq_reader, &s), 0);
+	for (i = 0; i < s.rounds && !time_is_up(&s); i++) {
+		while (!(sqe = sgring_sq_reserve(&s.p.sq)))
+			sched_yield();
+		sqe->cookie = i;
+		sqe->slot = (u32)~i;
+		sgring_sq_submit(&s.p.sq);
+	}
+	sgring_store_release(&s.written, true);
+	pthread_join(kernel, NULL);
+	assert_int_equal(s.bad, 0);
+	destroy(&s.p);
+}
+
+/*
+ * The handshake by itself, both sides at the same moment, again and again: either
+ * J sees NEED_WAKEUP or M sees the entry. Without I or L, both miss now and then.
+ */
+struct handshake {
+	struct stress stress;
+	u32 round;			/* the application starts it ... */
+	u32 answered;			/* ... and the kernel has finished it */
+	u32 saw;
+	bool stop;
+};
+
+static void await_u32(const u32 *p, u32 value)
+{
+	u32 spins = 0;
+
+	while (sgring_load_acquire(p) != value)
+		if (++spins > 2000)
+			sched_yield();
+}
+
+static void *handshake_kernel(void *arg)
+{
+	struct handshake *h = arg;
+	struct sgring_rings *k = &h->stress.p.kernel;
+	u32 round = 0;
+	int used;
+
+	for (;;) {
+		await_u32(&h->round, ++round);
+		if (h->stop)
+			return NULL;
+		set_flags(&h->stress, SGRING_NEED_WAKEUP);	/* K */
+		sgring_full_barrier();				/* L */
+		used = sgring_sq_used(k);			/* M */
+		WRITE_ONCE(h->saw, (u32)used);
+		sgring_store_release(&h->answered, round);
+	}
+}
+
+static void neither_side_misses_the_other_at_the_same_moment(void **state)
+{
+	struct handshake h = { .stress.rounds = ROUNDS / 2 };
+	struct pair *p = &h.stress.p;
+	u32 round = 0, missed = 0;
+	pthread_t kernel;
+	bool asked;
+
+	(void)state;
+	make(p, 2, 0);
+	clock_gettime(CLOCK_MONOTONIC, &h.stress.start);
+	assert_int_equal(pthread_create(&kernel, NULL, handshake_kernel, &h), 0);
+	while (round < h.stress.rounds && !time_is_up(&h.stress)) {
+		set_flags(&h.stress, 0);
+		sgring_store_release(&h.round, ++round);
+		sgring_sq_reserve(&p->sq);
+		asked = sgring_sq_submit(&p->sq);
+		await_u32(&h.answered, round);
+		missed += !asked && !READ_ONCE(h.saw);
+		sgring_sq_taken(&p->kernel, 1);
+	}
+	h.stop = true;
+	sgring_store_release(&h.round, ++round);
+	pthread_join(kernel, NULL);
+	assert_int_equal(missed, 0);
+	destroy(p);
+}
 
 static void two_threads_lose_no_entry_and_no_wakeup_full_ring(void **state)
 {
@@ -521,6 +657,8 @@ int main(void)
 		cmocka_unit_test(hostile_cq_consumer_is_refused_never_followed),
 		cmocka_unit_test(kernel_indices_are_its_own_whatever_the_shared_copies_say),
 		cmocka_unit_test(cq_alone_keeps_readers_and_writers_apart),
+		cmocka_unit_test(sq_alone_keeps_readers_and_writers_apart),
+		cmocka_unit_test(neither_side_misses_the_other_at_the_same_moment),
 		cmocka_unit_test(two_threads_lose_no_entry_and_no_wakeup_full_ring),
 		cmocka_unit_test(two_threads_lose_no_entry_and_no_wakeup_one_slot),
 		cmocka_unit_test(two_threads_lose_no_entry_and_no_wakeup_large_ring),
