@@ -272,6 +272,12 @@ int log_open(void)
 	return fd;
 }
 
+int log_open_rested(void)
+{
+	msleep(5100);	/* DEFAULT_RATELIMIT_INTERVAL, and a little */
+	return log_open();
+}
+
 static bool log_line(int fd, const char *text)
 {
 	char line[1024];

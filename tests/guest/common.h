@@ -211,6 +211,7 @@ int file_try(const char *path, const char *text);	/* 0 or -errno */
 /* ---- the kernel log ---- */
 
 int log_open(void);			/* from now on */
+int log_open_rested(void);		/* and whoever has said too much may speak again */
 bool log_has(int fd, const char *text);	/* in a line since, which may come yet */
 
 #endif /* SGRING_GUEST_COMMON_H */

@@ -261,7 +261,7 @@ static void defaults_shrink_to_what_the_limits_allow(void **state)
 static void refusals_reach_the_log_too(void **state)
 {
 	struct sgring_setup setup = { .slot_count = 77777 };
-	int log = log_open(), fd = dev_open("rx2", O_RDWR);
+	int log = log_open_rested(), fd = dev_open("rx2", O_RDWR);
 
 	(void)state;
 	assert_int_equal(sg_setup(fd, &setup), -ERANGE);

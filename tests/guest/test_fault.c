@@ -73,14 +73,15 @@ static void failures_are_told(uint32_t count, uint64_t after_bytes)
 	struct stream s = open_slots(8, 4);
 	uint64_t lost = count * after_bytes;
 	struct sgring_stats stats;
-	unsigned int failed = 0;
+	unsigned int failed = 0, tries;
 
 	knob_set("rx0", "fail_after_bytes", after_bytes);
 	stream_start(&s);
 	stream_run(&s, 20);
 	knob_set("rx0", "fail_next", count);
-	while (failed < count)
+	for (tries = 0; failed < count && tries < 1000; tries++)
 		failed += run_with_failures(&s, 1, -EIO);
+	assert_int_equal(failed, count);
 	assert_int_equal(knob_get("rx0", "fail_next"), 0);
 	stream_run(&s, 30);
 	stats = stats_of(s.fd);
@@ -372,6 +373,8 @@ static void engine_not_to_be_stopped_costs_its_memory_and_nothing_else(void **st
 	stream_start(&s);
 	stream_run(&s, 10);
 	knob_set("rx2", "stall", 1);
+	while (stream_wait(&s, 1, 200))
+		stream_return(&s, stream_expect(&s).slot, 0);
 	assert_true(WAIT_FOR(stats_of(s.fd).slots_engine, LONG_MS));
 	knob_set("rx2", "terminate_fail", 1);
 	assert_int_equal(sg_abort(s.fd), -EIO);

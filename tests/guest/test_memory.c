@@ -50,7 +50,7 @@ static uint64_t proc_number(const char *file, const char *name)
 
 static void limit_of_a_stream_is_refused_by_name(void **state)
 {
-	int log = log_open();
+	int log = log_open_rested();
 
 	(void)state;
 	parameter_set("limit_stream_mb", 4);
@@ -66,7 +66,7 @@ static void limit_of_a_stream_is_refused_by_name(void **state)
 static void limit_of_all_streams_is_refused_by_name(void **state)
 {
 	struct stream s;
-	int log = log_open();
+	int log = log_open_rested();
 
 	(void)state;
 	s = stream_open("rx1", &(struct sgring_setup){ .slot_bytes = MIB, .slot_count = 6 });
@@ -111,7 +111,7 @@ static void memory_is_zeroed(void **state)
 static void bouncing_is_told_where_it_happens_and_only_there(void **state)
 {
 	bool bounce = variant_is("bounce");
-	int log = log_open();
+	int log = log_open_rested();
 	struct stream s = stream_open("rx0", &(struct sgring_setup){
 		.slot_bytes = SLOT, .slot_count = 4 });
 

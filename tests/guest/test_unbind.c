@@ -89,9 +89,12 @@ static void device_goes_while_streaming_and_mapped(void **state)
 	stream_start(&s);
 	stream_run(&s, 10);
 	held = stream_expect(&s);
+	/* What the application has stays readable, and writable, and its own. */
+	memset(slot_data(&s, held.slot) + SLOT / 2, 0x55, SLOT / 2);
 	rx0_unbind();
 	is_dead(&s, true);
-	/* What the application has stays readable, and writable, and its own. */
+	assert_int_equal(slot_data(&s, held.slot)[SLOT / 2], 0x55);
+	held.length_bytes = SLOT / 2;
 	assert_true(stream_data_right(&s, &held));
 	memset(slot_data(&s, held.slot), 0x55, SLOT);
 
