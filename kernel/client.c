@@ -240,8 +240,8 @@ void sgring_stream_unregister(struct sgring_stream *s)
 	sgring_stop(s, false, 0, -ENODEV, NULL);
 	if (s->rings.kernel) {
 		/* After the end-of-stream entry. */
-		smp_store_release(&s->rings.kernel->state, SGRING_STATE_DEAD);
-		smp_store_release(&s->rings.kernel->flags, s->rings.kernel->flags | SGRING_DEAD);
+		sgring_store_release(&s->rings.kernel->state, SGRING_STATE_DEAD);
+		sgring_store_release(&s->rings.kernel->flags, s->rings.kernel->flags | SGRING_DEAD);
 	}
 	if (!s->leak)
 		sgring_unmap(s);

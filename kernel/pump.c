@@ -69,9 +69,10 @@ static void slot_state(struct sgring_stream *s, struct sgring_slot *slot, u32 st
 	sgring_table_state(&s->rings, slot->index, state, sgring_now(s));
 }
 
+/* Who sees a flag sees the entries before it. */
 static void kernel_flags(struct sgring_stream *s, u32 set, u32 clear)
 {
-	smp_store_release(&s->rings.kernel->flags, (s->rings.kernel->flags | set) & ~clear);
+	sgring_store_release(&s->rings.kernel->flags, (s->rings.kernel->flags | set) & ~clear);
 }
 
 /* An index of the application is nonsense: stop, in a context that can. */

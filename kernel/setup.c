@@ -448,7 +448,8 @@ int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup
 	ret = sgring_rings_alloc(&s->rings, setup->slot_count);
 	if (ret) {
 		slots_free(s);
-		return complain(s, message, -ret, "no memory for the rings of %u slots, or over limit_total_mb, %llu MiB; fewer slots",
+		return complain(s, message, -ret,
+				"no memory for the rings of %u slots, or over limit_total_mb, %llu MiB; fewer slots",
 				setup->slot_count, sgring_memory_total_max() >> 20);
 	}
 	reset_counts(s);

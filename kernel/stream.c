@@ -27,7 +27,7 @@ static void set_state(struct sgring_stream *s, u32 state)
 	WRITE_ONCE(s->state, state);
 	/* Who sees it sees the entries before it. */
 	if (s->rings.kernel)
-		smp_store_release(&s->rings.kernel->state, s->dead ? SGRING_STATE_DEAD : state);
+		sgring_store_release(&s->rings.kernel->state, s->dead ? SGRING_STATE_DEAD : state);
 }
 
 static void device_stop(struct sgring_stream *s)
