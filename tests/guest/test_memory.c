@@ -4,6 +4,7 @@
  * machine is like says VARIANT: stock, bounce (swiotlb=force) or small.
  */
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
 
@@ -91,8 +92,9 @@ static void scratch_slot_counts_too(void **state)
 
 static void memory_is_zeroed(void **state)
 {
-	uint32_t i, slot;
+	static const unsigned char zeros[SLOT];
 	struct stream s;
+	uint32_t slot;
 
 	(void)state;
 	/* Others have left their bytes in it. */
@@ -102,8 +104,48 @@ static void memory_is_zeroed(void **state)
 	stream_close(&s);
 	s = stream_open("rx0", &(struct sgring_setup){ .slot_bytes = SLOT, .slot_count = 64 });
 	for (slot = 0; slot < 64; slot++)
-		for (i = 0; i < SLOT; i++)
-			assert_int_equal(slot_data(&s, slot)[i], 0);
+		assert_memory_equal(slot_data(&s, slot), zeros, SLOT);
+}
+
+#define CGROUP	"/sys/fs/cgroup/sgring-memory"
+
+static int in_cgroup(void)
+{
+	struct sgring_setup small = { .slot_bytes = MIB, .slot_count = 40 };
+	struct sgring_setup large = { .slot_bytes = MIB, .slot_count = 120 };
+	struct sgring_setup equal = { .slot_bytes = MIB, .slot_count = 120,
+				      .chunk_policy = SGRING_CHUNK_EQUAL };
+	int fd = dev_open("rx0", O_RDWR);
+
+	if (file_try(CGROUP "/cgroup.procs", "0"))
+		return 1;
+	if (sg_setup(fd, &large) != -ENOMEM)
+		return 2;
+	if (sg_setup(fd, &equal) != -ENOMEM)
+		return 3;
+	if (sg_setup(fd, &small))
+		return 4;
+	return file_number(CGROUP "/memory.current") < 40 * MIB ? 5 : 0;
+}
+
+static void cgroup_pays_and_its_limit_is_an_error_not_a_kill(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	file_try("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	if (variant_is("small") || mkdir(CGROUP, 0755) || access(CGROUP "/memory.max", W_OK)) {
+		rmdir(CGROUP);
+		skip();
+	}
+	file_write(CGROUP "/memory.max", "83886080");
+	pid = fork();
+	if (!pid)
+		_exit(in_cgroup());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WAIT_FOR(!rmdir(CGROUP), LONG_MS));
+	assert_int_equal(status, 0);
 }
 
 /* ---- bounce buffers ---- */
@@ -386,6 +428,7 @@ GROUP(TEST(limit_of_a_stream_is_refused_by_name),
       TEST(limit_of_all_streams_is_refused_by_name),
       TEST(scratch_slot_counts_too),
       TEST(memory_is_zeroed),
+      TEST(cgroup_pays_and_its_limit_is_an_error_not_a_kill),
       TEST(bouncing_is_told_where_it_happens_and_only_there),
       TEST(data_is_right_by_either_path),
       TEST(drops_are_exact_by_the_worker_too),

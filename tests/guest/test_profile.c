@@ -152,12 +152,26 @@ static void xilinx_early_end_of_packet_keeps_data_right(void **state)
 static void xilinx_is_never_terminated_in_mid_packet(void **state)
 {
 	uint64_t before = knob_get("xilinx0", "terminated_mid_packet");
+	uint32_t slots[8], i, n;
+	struct stream s;
 
 	(void)state;
 	restarts("xilinx0", 10);
 	knob_set("xilinx0", "rate", 4000000);
 	knob_set("xilinx0", "packet_bytes", 40000);
 	restarts("xilinx0", 6);
+	/* Not even where no slot is free for the rest of the packet. */
+	s = open_slots("xilinx0");
+	for (i = 0; i < 4; i++) {
+		stream_start(&s);
+		for (n = 0; n < 8; n++)
+			slots[n] = stream_expect(&s).slot;
+		assert_true(WAIT_FOR(kernel_side(&s)->flags & SGRING_STARVED, LONG_MS));
+		stream_stop(&s);
+		for (n = 0; n < 8; n++)
+			stream_return(&s, slots[n], 0);
+		run_out(&s);
+	}
 	assert_int_equal(knob_get("xilinx0", "terminated_mid_packet"), before);
 }
 
