@@ -31,7 +31,8 @@
  *   -EFAULT      the pointer is bad
  *   -EINVAL      the structure is too short, an unknown flag, padding not zero
  *   -E2BIG       the structure is too long for this kernel, and not zero there
- *   -ENODEV      the device is gone
+ *   -ENODEV      the device is gone; GEOMETRY, LAYOUT and STATS go on telling what
+ *                there was
  *   -EPERM       only the owner may do this
  *   -EBADFD      not in this state
  *   -EOPNOTSUPP  this kernel or engine has not got that feature
@@ -208,7 +209,7 @@ struct sgring_query {
  * @wake_usec: or this long after the first of them; 0: default, 1000;
  *	SGRING_OFF: never
  * @sq_poll_usec: period at which a starved stream looks at the SQ by itself;
- *	0: default, 500
+ *	at least 20; 0: default, 500
  * @sq_idle_usec: starved for so long, it gives up and asks to be kicked;
  *	0: default, 100000; SGRING_OFF: it asks at once
  * @clock: enum sgring_clock
@@ -488,7 +489,8 @@ struct sgring_stats {
  * and copies the bytes out in order; the descriptor is the owner from then on.
  * It returns what there is, at least one byte, or waits; 0 at the end of the
  * stream. Where bytes were lost it stops before the gap and the next read fails
- * once with -EOVERFLOW. A slot the engine failed in fails once with -EIO.
+ * once with -EOVERFLOW. A slot the engine failed in fails once with -EIO, and
+ * what it is known to have moved is such a gap.
  * -EBUSY: somebody else owns it, or this descriptor has set it up for its rings.
  * -EAGAIN: O_NONBLOCK and nothing there.
  *
