@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -301,7 +302,7 @@ static void drain_without_residue_says_that_a_length_is_unknown(void **state)
 
 /* ---- children ---- */
 
-/* The child says one byte when it is ready, and goes on for ever. */
+/* The child says one byte when it is ready, and goes on for ever, or as long as we do. */
 static pid_t child_start(void (*play)(int ready))
 {
 	int ready[2];
@@ -312,6 +313,7 @@ static pid_t child_start(void (*play)(int ready))
 	pid = fork();
 	assert_true(pid >= 0);
 	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close(ready[0]);
 		play(ready[1]);
 		_exit(1);
@@ -595,9 +597,11 @@ static void holding_and_closing_cannot_pass_the_limit(void **state)
 
 /* ---- set-up that does not come to its end ---- */
 
+#define MUCH	(192 * MIB)
+
 static void set_up_much(int ready)
 {
-	struct sgring_setup setup = { .slot_bytes = 4 * MIB, .slot_count = 100 };
+	struct sgring_setup setup = { .slot_bytes = 4 * MIB, .slot_count = MUCH / (4 * MIB) };
 	int fd = dev_open("rx0", O_RDWR);
 
 	if (write(ready, "", 1) != 1)
@@ -624,7 +628,7 @@ static void setup_that_is_killed_ends_and_leaves_nothing(void **state)
 		stream_close(&s);
 		pid = child_start(set_up_much);
 		/* The memory is charged first, so it is on its way; asked elsewhere, not to wait. */
-		assert_true(WAIT_FOR(query_of(other).total_bytes >= before + 400 * MIB, LONG_MS));
+		assert_true(WAIT_FOR(query_of(other).total_bytes >= before + MUCH, LONG_MS));
 		msleep(i * 3);
 		child_kill(pid);
 		assert_true(WAIT_FOR(query_of(fd).state == SGRING_STATE_IDLE &&
