@@ -300,10 +300,10 @@ static long ioctl_tune(struct sgring_stream *s, struct file *file, unsigned long
 	u32 user_size;
 	int ret;
 
-	ret = copy_in(&tune, sizeof(tune), FIRST_SIZE(sgring_tune, pad), arg);
+	ret = copy_in(&tune, sizeof(tune), FIRST_SIZE(sgring_tune, gate), arg);
 	if (ret)
 		return ret;
-	if (tune.pad)
+	if (tune.gate > SGRING_GATE_OFF)
 		return -EINVAL;
 	user_size = tune.size;
 	tune.size = sizeof(tune);

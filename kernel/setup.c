@@ -23,6 +23,7 @@
 #define DEFAULT_SQ_IDLE_USEC	100000
 #define SQ_POLL_USEC_MIN	20
 #define DEFAULT_CHUNK_BYTES	SZ_2M
+#define DEFAULT_GATE_REPORT_MS	10000
 
 /* Say what is wrong, to the caller and in the log; -@err. */
 static __printf(4, 5) int complain(struct sgring_stream *s, struct sgring_message *message,
@@ -45,9 +46,9 @@ static u64 chunk_bytes_max(void)
 static int check_words(struct sgring_stream *s, const struct sgring_setup *u,
 		       struct sgring_message *m)
 {
-	if (u->flags & ~(SGRING_SETUP_NUMA_NODE | SGRING_SETUP_GATE))
+	if (u->flags & ~(SGRING_SETUP_NUMA_NODE | SGRING_SETUP_NO_GATE))
 		return complain(s, m, EINVAL, "unknown flag in 0x%x", u->flags);
-	if (u->pad || memchr_inv(u->reserved, 0, sizeof(u->reserved)))
+	if (u->pad || u->pad2 || memchr_inv(u->reserved, 0, sizeof(u->reserved)))
 		return complain(s, m, EINVAL, "padding and reserved fields must be zero");
 	if (u->direction > SGRING_PLAYBACK)
 		return complain(s, m, EINVAL, "no such direction: %u", u->direction);
@@ -61,8 +62,6 @@ static int check_words(struct sgring_stream *s, const struct sgring_setup *u,
 		return complain(s, m, EOPNOTSUPP, "no playback in this version");
 	if (s->client.direction != DMA_DEV_TO_MEM)
 		return complain(s, m, EOPNOTSUPP, "this stream only plays back");
-	if (u->flags & SGRING_SETUP_GATE)
-		return complain(s, m, EOPNOTSUPP, "no reference gate in this version");
 	if (u->metadata_bytes)
 		return complain(s, m, EOPNOTSUPP, "no metadata in this version");
 	if (!(u->flags & SGRING_SETUP_NUMA_NODE)) {
@@ -202,6 +201,11 @@ static int check_rest(struct sgring_stream *s, struct sgring_setup *u,
 	if (u->wake_slots > u->slot_count)
 		return complain(s, m, ERANGE, "wake_slots of %u: at most slot_count, %u",
 				u->wake_slots, u->slot_count);
+	if (!u->gate_report_ms)
+		u->gate_report_ms = DEFAULT_GATE_REPORT_MS;
+	if (u->gate_report_ms > SGRING_GATE_REPORT_MS_MAX && u->gate_report_ms != SGRING_OFF)
+		return complain(s, m, ERANGE, "gate_report_ms of %u: at most %u",
+				u->gate_report_ms, SGRING_GATE_REPORT_MS_MAX);
 	return check_times(s, m, &u->wake_usec, &u->sq_poll_usec, &u->sq_idle_usec);
 }
 
@@ -522,6 +526,11 @@ int sgring_tune(struct sgring_stream *s, struct sgring_tune *tune)
 	s->setup.wake_usec = tune->wake_usec;
 	s->setup.sq_poll_usec = tune->sq_poll_usec;
 	s->setup.sq_idle_usec = tune->sq_idle_usec;
+	if (tune->gate == SGRING_GATE_ON)
+		s->setup.flags &= ~SGRING_SETUP_NO_GATE;
+	else if (tune->gate == SGRING_GATE_OFF)
+		s->setup.flags |= SGRING_SETUP_NO_GATE;
+	tune->gate = s->setup.flags & SGRING_SETUP_NO_GATE ? SGRING_GATE_OFF : SGRING_GATE_ON;
 	spin_unlock_bh(&s->lock);
 	sgring_pump_recheck(s);
 	return 0;

@@ -54,8 +54,9 @@
 #define SGRING_QUEUE_DEPTH_MAX	256U
 #define SGRING_USEC_MAX		60000000U	/* of any time in a set-up */
 #define SGRING_STOP_MS_MAX	600000U
+#define SGRING_GATE_REPORT_MS_MAX 600000U
 
-/* A time that never comes: see wake_usec and sq_idle_usec. */
+/* A time that never comes: see wake_usec, sq_idle_usec and gate_report_ms. */
 #define SGRING_OFF		0xffffffffU
 
 /*
@@ -189,7 +190,7 @@ struct sgring_query {
 
 /* sgring_setup.flags */
 #define SGRING_SETUP_NUMA_NODE	(1U << 0)	/* numa_node is given */
-#define SGRING_SETUP_GATE	(1U << 1)	/* later: hold back slots still in flight */
+#define SGRING_SETUP_NO_GATE	(1U << 1)	/* slots in flight are not held back */
 
 /**
  * struct sgring_setup - SGRING_SETUP: memory and rings; the caller becomes the owner
@@ -219,6 +220,9 @@ struct sgring_query {
  * @message: user pointer; where to write one line of text that says what was
  *	wrong, which limit was hit and what helps; 0: nowhere
  * @message_bytes: room there, for the final zero too
+ * @gate_report_ms: a slot that waits at the gate for so long is reported in the
+ *	log; 0: default, 10000; SGRING_OFF: never
+ * @pad2: 0
  * @reserved: 0
  *
  * Errors: -EBUSY the stream has an owner; -ERANGE a number beyond its limit;
@@ -248,7 +252,9 @@ struct sgring_setup {
 	__u32 message_bytes;
 	__u32 pad;
 	__u64 message;
-	__u64 reserved[4];
+	__u32 gate_report_ms;
+	__u32 pad2;
+	__u64 reserved[3];
 };
 
 /**
@@ -378,6 +384,11 @@ struct sgring_stop {
 	__u32 outcome;
 };
 
+/* sgring_tune.gate */
+#define SGRING_GATE_KEEP	0		/* leave it as it is */
+#define SGRING_GATE_ON		1
+#define SGRING_GATE_OFF		2
+
 /**
  * struct sgring_tune - SGRING_TUNE: change thresholds while it runs; owner
  * @size: sizeof(struct sgring_tune)
@@ -385,9 +396,11 @@ struct sgring_stop {
  * @wake_usec: as in the set-up; 0: leave as it is
  * @sq_poll_usec: as in the set-up; 0: leave as it is
  * @sq_idle_usec: as in the set-up; 0: leave as it is
- * @pad: 0
+ * @gate: SGRING_GATE_*; written back: SGRING_GATE_ON or SGRING_GATE_OFF
  *
- * What is in force is written back. -ERANGE: beyond its limit.
+ * What is in force is written back. -ERANGE: beyond its limit; -EINVAL: no such
+ * @gate. Once the gate is off, slots taken from the SQ from then on are not looked
+ * at; those that wait at it already stay there until their pages are free.
  */
 struct sgring_tune {
 	__u32 size;
@@ -395,13 +408,15 @@ struct sgring_tune {
 	__u32 wake_usec;
 	__u32 sq_poll_usec;
 	__u32 sq_idle_usec;
-	__u32 pad;
+	__u32 gate;
 };
 
 /* sgring_stats.flags */
 #define SGRING_STATS_BOUNCED	(1U << 0)	/* swiotlb copies every transfer */
 #define SGRING_STATS_DEFERRED	(1U << 1)	/* cache maintenance in a worker */
 #define SGRING_STATS_STARVED	(1U << 2)	/* the engine has no slot now */
+#define SGRING_STATS_GATE	(1U << 3)	/* the gate is on */
+#define SGRING_STATS_STUCK	(1U << 4)	/* a slot is at the gate for too long now */
 
 /**
  * struct sgring_stats - SGRING_STATS: counters of this set-up; anybody
@@ -435,12 +450,16 @@ struct sgring_tune {
  * @odd_callbacks: completions out of order or twice, ignored
  * @short_slots: slots the device ended early
  * @assumed_slots: slots with an assumed length
+ * @gate_waits: slots that had to wait at the gate
+ * @gate_wait_ns: for how long, in all, those that have passed
+ * @gate_checks: looks at slots that wait at the gate
+ * @gate_stuck: times a slot waited there for longer than gate_report_ms
  * @memory_bytes: memory of this set-up
  * @held_bytes: memory of closed set-ups, of all streams, whose pages others still hold
  * @slots_free: slots the kernel has, waiting
  * @slots_engine: slots the engine has
  * @slots_app: slots the application has
- * @slots_gated: slots behind the gate
+ * @slots_gated: slots that wait at the gate
  *
  * -EBADFD: never set up.
  */
@@ -472,6 +491,10 @@ struct sgring_stats {
 	__u64 odd_callbacks;
 	__u64 short_slots;
 	__u64 assumed_slots;
+	__u64 gate_waits;
+	__u64 gate_wait_ns;
+	__u64 gate_checks;
+	__u64 gate_stuck;
 	__u64 memory_bytes;
 	__u64 held_bytes;
 	__u32 slots_free;
