@@ -156,12 +156,13 @@ int info_main(int argc, char **argv)
 	struct sgring_run *runs = NULL;
 	const struct sgring_geometry *g;
 	bool have_stats = false;
-	int n = 0;
+	int err, n = 0;
 
 	if (!parse_arguments(&a, argc, argv, 1, 1, help))
 		return EXIT_FAILED;
-	if (sgring_observe(&s, a.values[0]))
-		return library_failed();
+	err = sgring_observe(&s, a.values[0]);
+	if (err)
+		return open_failed(a.values[0], err);
 	if (sgring_query(s, &q)) {
 		sgring_close(s);
 		return library_failed();

@@ -43,6 +43,7 @@ static size_t collect(struct entry **list)
 	struct entry *e = NULL, *bigger;
 	struct dirent *d;
 	size_t n = 0;
+	int err;
 	DIR *dir = opendir(CLASS_DIR);
 
 	while (dir && (d = readdir(dir))) {
@@ -54,8 +55,11 @@ static size_t collect(struct entry **list)
 		e = bigger;
 		memset(&e[n], 0, sizeof(e[n]));
 		strcpy(e[n].name, d->d_name);
-		if (sgring_observe(&e[n].s, d->d_name) || sgring_query(e[n].s, &e[n].query)) {
-			library_failed();
+		err = sgring_observe(&e[n].s, d->d_name);
+		if (!err)
+			err = sgring_query(e[n].s, &e[n].query);
+		if (err) {
+			open_failed(d->d_name, err);
 			sgring_close(e[n].s);
 			continue;
 		}

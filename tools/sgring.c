@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sgring: look at streams; it never changes one
+ * sgring: look at streams, record them, send them on, receive them
  *
- * Each command is a file of its own: list.c, info.c, stat.c.
+ * Each command is a file of its own: list.c, info.c, ... Here is what they share.
  */
+#include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +14,8 @@
 
 static const char help[] =
 	"usage: sgring COMMAND [OPTION...] [ARGUMENT...]\n"
-	"Look at the streams of this machine; nothing is changed.\n"
 	"\n"
+	"Look; nothing is changed:\n"
 	"  list                           every stream, a line each\n"
 	"  info NAME                      all about one: limits, memory, quirks\n"
 	"  stat NAME [SECONDS [COUNT]]    what it does, a line per interval\n"
@@ -35,6 +37,70 @@ int library_failed(void)
 {
 	fprintf(stderr, "sgring: %s\n", sgring_errmsg());
 	return EXIT_FAILED;
+}
+
+int open_failed(const char *name, int err)
+{
+	if (err != -EACCES)
+		return library_failed();
+	fprintf(stderr, "sgring: no permission to use %s: it is for root and the group sgring; \"sudo usermod -aG sgring $USER\", then log in again\n",
+		name);
+	return EXIT_FAILED;
+}
+
+static void not_an_option(const char *option, const char *text, const char *expected)
+{
+	fprintf(stderr, "sgring: --%s: \"%s\" is not %s\n", option, text, expected);
+	exit(EXIT_FAILED);
+}
+
+uint64_t size_option(const char *option, const char *text)
+{
+	uint64_t bytes;
+
+	if (!parse_size(text, &bytes) || !bytes)
+		not_an_option(option, text, "a size (100G, 64MiB, 1.5GB, 4096)");
+	return bytes;
+}
+
+uint64_t duration_option(const char *option, const char *text)
+{
+	uint64_t ns;
+
+	if (!parse_duration(text, &ns))
+		not_an_option(option, text, "a time (90s, 10m, 1h30m, 500ms)");
+	return ns;
+}
+
+uint64_t number_option(const char *option, const char *text, uint64_t least, uint64_t most)
+{
+	char expected[80], *end;
+	uint64_t n;
+
+	errno = 0;
+	n = strtoull(text, &end, 0);
+	if (errno || end == text || *end || *text == '-' || n < least || n > most) {
+		snprintf(expected, sizeof(expected), "a number from %" PRIu64 " to %" PRIu64, least,
+			 most);
+		not_an_option(option, text, expected);
+	}
+	return n;
+}
+
+unsigned int word_option(const char *option, const char *text, const char *const *names,
+			 unsigned int count)
+{
+	char expected[200] = "one of";
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		if (!strcmp(text, names[i]))
+			return i;
+	for (i = 0; i < count; i++)
+		snprintf(expected + strlen(expected), sizeof(expected) - strlen(expected), "%s %s",
+			 i ? "," : "", names[i]);
+	not_an_option(option, text, expected);
+	return 0;
 }
 
 bool parse_arguments(struct arguments *a, int argc, char **argv, int least, int most,
@@ -66,6 +132,35 @@ bool parse_arguments(struct arguments *a, int argc, char **argv, int least, int 
 		return true;
 	fputs(text, stderr);
 	return false;
+}
+
+volatile sig_atomic_t interrupts;
+static void (*at_second)(void);
+
+static void on_signal(int number)
+{
+	if (++interrupts < 2)
+		return;
+	signal(number, SIG_DFL);
+	if (at_second)
+		at_second();
+	else
+		raise(number);
+}
+
+void catch_interrupts(void (*second)(void))
+{
+	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+	const struct sigaction action = { .sa_handler = on_signal };
+	struct sigaction old;
+	size_t i;
+
+	at_second = second;
+	signal(SIGPIPE, SIG_IGN);
+	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		/* What nohup or a shell's background ignores stays ignored. */
+		if (!sigaction(numbers[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaction(numbers[i], &action, NULL);
 }
 
 int main(int argc, char **argv)

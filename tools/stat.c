@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sgring stat: what a stream does, a line per interval. */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -25,14 +24,6 @@ static const char help[] =
 	"  -h, --help  this text\n"
 	"\n"
 	"Exit: 0; 2 nobody has set up the stream; 1 it did not work.\n";
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number)
-{
-	(void)number;
-	interrupted = 1;
-}
 
 struct sample {
 	struct sgring_stats st;
@@ -127,9 +118,9 @@ static int watch(struct sgring *s, double interval, uint64_t count, bool json)
 		fprintf(stderr, "sgring: nobody has set up this stream\n");
 		return EXIT_NOTHING;
 	}
-	for (i = 0; (!count || i < count) && !interrupted; i++) {
+	for (i = 0; (!count || i < count) && !interrupts; i++) {
 		nanosleep(&pause, NULL);
-		if (interrupted)
+		if (interrupts)
 			break;
 		/* The owner closed it, or the device went: what there was has been told. */
 		if (take(s, &now))
@@ -148,13 +139,12 @@ static int watch(struct sgring *s, double interval, uint64_t count, bool json)
 
 int stat_main(int argc, char **argv)
 {
-	const struct sigaction action = { .sa_handler = on_signal };
 	double interval = 1;
 	uint64_t count = 0;
 	struct arguments a;
 	struct sgring *s;
 	char *end;
-	int code;
+	int err, code;
 
 	if (!parse_arguments(&a, argc, argv, 1, 3, help))
 		return EXIT_FAILED;
@@ -173,10 +163,10 @@ int stat_main(int argc, char **argv)
 			return EXIT_FAILED;
 		}
 	}
-	if (sgring_observe(&s, a.values[0]))
-		return library_failed();
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	err = sgring_observe(&s, a.values[0]);
+	if (err)
+		return open_failed(a.values[0], err);
+	catch_interrupts(NULL);
 	code = watch(s, interval, count, a.json);
 	sgring_close(s);
 	return code;

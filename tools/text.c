@@ -19,23 +19,6 @@ const char *state_word(uint32_t state)
 	return state < sizeof(words) / sizeof(words[0]) ? words[state] : "unknown";
 }
 
-const char *size_words(uint64_t bytes)
-{
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
-	static char text[12][24];
-	static unsigned int turn;
-	char *t = text[turn++ % 12];
-	double n = (double)bytes;
-	unsigned int i = 0;
-
-	while (n >= 1024 && i < 4) {
-		n /= 1024;
-		i++;
-	}
-	snprintf(t, sizeof(text[0]), n == (double)(uint64_t)n ? "%.0f %s" : "%.1f %s", n, units[i]);
-	return t;
-}
-
 static const char *bit_words(uint64_t bits, const char *const *names, unsigned int count)
 {
 	static char text[512];

@@ -3,15 +3,19 @@
 #ifndef SGRING_TOOL_H
 #define SGRING_TOOL_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #include <sgring.h>
 
+#include "units.h"
+
 #define EXIT_OK 0
 #define EXIT_FAILED 1	/* it did not work */
 #define EXIT_NOTHING 2	/* it worked, and there is nothing to tell */
+#define EXIT_LOST 2	/* it worked, and data was lost */
 
 /* The commands: arguments after the command's name; the exit code. */
 int list_main(int argc, char **argv);
@@ -26,13 +30,30 @@ struct arguments {
 };
 bool parse_arguments(struct arguments *a, int argc, char **argv, int least, int most,
 		     const char *help);
-/* An errmsg of the library, with the tool's name; EXIT_FAILED. */
+
+/* sgring.c: the value of an option; what is not one ends the program with a line that says so. */
+uint64_t size_option(const char *option, const char *text);
+uint64_t duration_option(const char *option, const char *text);
+uint64_t number_option(const char *option, const char *text, uint64_t least, uint64_t most);
+/* The index of @text among @count names. */
+unsigned int word_option(const char *option, const char *text, const char *const *names,
+			 unsigned int count);
+
+/* sgring.c: an errmsg of the library, with the tool's name; EXIT_FAILED. */
 int library_failed(void);
+/* The same of an open that gave @err: no permission has a cure. */
+int open_failed(const char *name, int err);
+
+/*
+ * sgring.c: SIGINT, SIGTERM and SIGHUP are counted in interrupts, and system calls
+ * that wait end with EINTR. The first asks for an orderly end. The second calls
+ * @second (NULL: it kills), the third kills. SIGPIPE is ignored.
+ */
+extern volatile sig_atomic_t interrupts;
+void catch_interrupts(void (*second)(void));
 
 /* text.c: words for numbers. */
 const char *state_word(uint32_t state);
-/* "1.5 MiB", 12 buffers in turn. */
-const char *size_words(uint64_t bytes);
 /* Names of the bits, "a, b"; unknown ones as numbers; "none". */
 const char *feature_words(uint64_t features);
 const char *quirk_words(uint32_t quirks);
