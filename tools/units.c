@@ -47,7 +47,7 @@ bool parse_size(const char *text, uint64_t *bytes)
 
 	if (!parse_number(&text, &whole, &part))
 		return false;
-	while (*text == ' ')
+	if (*text == ' ' && text[1])
 		text++;
 	letter = *text ? strchr(letters, toupper((unsigned char)*text)) : NULL;
 	if (letter) {
