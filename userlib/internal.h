@@ -28,6 +28,8 @@
  * @kicks, @polls, @sender_waits, @send_calls, @notify_calls: &struct sgring_counters
  * @send_timeout_ms: &struct sgring_options
  * @waiting: &struct sgring_options
+ * @registrations: rings that have registered the slots (uring.c)
+ * @gate_was_on: before the first of them
  * @owner: not an observer
  * @mapped: set up, geometry and kernel side are valid
  */
@@ -50,6 +52,8 @@ struct sgring {
 	uint64_t notify_calls;
 	uint32_t send_timeout_ms;
 	uint32_t waiting;
+	unsigned int registrations;
+	bool gate_was_on;
 	int fd;
 	bool owner;
 	bool mapped;
