@@ -283,6 +283,7 @@ int sgring_track_entry(struct sgring_track *t, const struct sgring_cqe *e, uint6
 	*lost = 0;
 	if (!t->session)
 		return sgring_fail(EPROTO, "an entry before the first hello");
+	t->cuttable = 0;
 	if (repeated(t, e)) {
 		*skip = e->length_bytes;
 		t->repeated_bytes += e->length_bytes;
@@ -310,9 +311,24 @@ int sgring_track_entry(struct sgring_track *t, const struct sgring_cqe *e, uint6
 		t->position = e->position_bytes + e->length_bytes;
 	if (e->sequence >= t->sequence)
 		t->sequence = e->sequence + 1;
-	t->bytes += e->length_bytes - *skip;
+	t->cuttable = e->length_bytes - *skip;
+	t->bytes += t->cuttable;
 	t->entries++;
 	t->failed += e->status < 0;
 	t->ended = !!(e->flags & SGRING_CQE_EOS);
 	return 1;
+}
+
+void sgring_track_cut(struct sgring_track *t, const struct sgring_cqe *e, uint64_t missing)
+{
+	uint64_t cut = missing < t->cuttable ? missing : t->cuttable;
+
+	if (cut && cut == t->cuttable) {	/* nothing new came: it will be counted again */
+		t->entries--;
+		t->failed -= e->status < 0;
+	}
+	t->repeated_bytes -= missing - cut;
+	t->cuttable -= cut;
+	t->position -= cut;
+	t->bytes -= cut;
 }

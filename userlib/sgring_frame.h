@@ -120,6 +120,7 @@ int sgring_entry_unpack(struct sgring_cqe *entry, const void *wire,
  * @ended: its end-of-stream entry was seen
  * @behind: the sender is repeating an epoch before that one
  * @begun: an entry of this session was seen
+ * @cuttable: bytes of the last entry that were new
  * @position: next stream position expected
  * @sequence: next sequence expected; it grows
  * @first: position the session began with; what was before is not counted as lost
@@ -138,6 +139,7 @@ struct sgring_track {
 	uint32_t ended;
 	uint32_t behind;
 	uint32_t begun;
+	uint64_t cuttable;
 	uint64_t position;
 	uint64_t sequence;
 	uint64_t first;
@@ -165,6 +167,12 @@ int sgring_track_hello(struct sgring_track *track, const struct sgring_hello *he
  */
 int sgring_track_entry(struct sgring_track *track, const struct sgring_cqe *entry,
 		       uint64_t *skip, uint64_t *lost);
+
+/**
+ * sgring_track_cut() - the connection broke in the data of the last entry
+ * @missing: so many bytes at its end did not come; they are expected again
+ */
+void sgring_track_cut(struct sgring_track *track, const struct sgring_cqe *entry, uint64_t missing);
 
 #ifdef __cplusplus
 }
