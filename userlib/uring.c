@@ -33,17 +33,35 @@ struct sgring_uring_buffer {
 	uint64_t end;
 };
 
+/* A capability within a user namespace does not lift the limit. */
+static bool first_user_namespace(void)
+{
+	unsigned int inside, outside, count;
+	FILE *f = fopen("/proc/self/uid_map", "re");
+	bool first = true;
+
+	if (f) {
+		first = fscanf(f, "%u %u %u", &inside, &outside, &count) != 3 ||
+			(!inside && !outside && count == UINT32_MAX);
+		fclose(f);
+	}
+	return first;
+}
+
 uint64_t sgring_memlock_limit(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct caps[2] = { { 0 } };
+	uint64_t bytes = UINT64_MAX;
+	int saved = errno;
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_MEMLOCK, &limit) || limit.rlim_cur == RLIM_INFINITY)
-		return UINT64_MAX;
-	if (!syscall(SYS_capget, &header, caps) && caps[0].effective & (1U << CAP_IPC_LOCK))
-		return UINT64_MAX;
-	return limit.rlim_cur;
+	if (!getrlimit(RLIMIT_MEMLOCK, &limit) && limit.rlim_cur != RLIM_INFINITY &&
+	    (syscall(SYS_capget, &header, caps) ||
+	     !(caps[0].effective & 1U << CAP_IPC_LOCK) || !first_user_namespace()))
+		bytes = limit.rlim_cur;
+	errno = saved;
+	return bytes;
 }
 
 /* kernel.io_uring_disabled, since 6.6; 0: not disabled, or not there. */
@@ -363,25 +381,18 @@ uint16_t sgring_uring_buffer(const struct sgring_uring *u, uint32_t slot, uint64
 
 int sgring_uring_submit(struct sgring_uring *u)
 {
-	unsigned int before, left = io_uring_sq_ready(&u->ring);
-	int saved = errno, n = 0;
+	int saved = errno, n;
 
-	while (left) {
-		/* liburing enters unless the thread is awake. */
-		if (!u->sqpoll || IO_URING_READ_ONCE(*u->ring.sq.kflags) & IORING_SQ_NEED_WAKEUP)
-			u->calls++;
-		n = io_uring_submit(&u->ring);
-		if (n < 0 || u->sqpoll)
-			break;
-		before = left;
-		left = io_uring_sq_ready(&u->ring);
-		if (left == before) {
-			n = -EAGAIN;
-			break;
-		}
-	}
+	if (!io_uring_sq_ready(&u->ring))
+		return 0;
+	/* liburing enters unless the thread is awake. */
+	if (!u->sqpoll || IO_URING_READ_ONCE(*u->ring.sq.kflags) & IORING_SQ_NEED_WAKEUP)
+		u->calls++;
+	n = io_uring_submit(&u->ring);
+	if (n >= 0)
+		n = !u->sqpoll && io_uring_sq_ready(&u->ring) ? -EAGAIN : 0;
 	errno = saved;
-	return n < 0 ? n : 0;
+	return n;
 }
 
 void sgring_uring_look(struct sgring_uring *u)

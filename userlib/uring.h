@@ -105,7 +105,7 @@ uint16_t sgring_uring_buffer(const struct sgring_uring *u, uint32_t slot, uint64
 
 /*
  * Hand over what was prepared: 0, or -errno with no message; what the kernel did not
- * take waits for the next call (-EAGAIN, -EBUSY, -EINTR).
+ * take (-EAGAIN: some of it, -EBUSY, -EINTR) waits for the next call.
  */
 int sgring_uring_submit(struct sgring_uring *u);
 
