@@ -70,7 +70,7 @@ static int lock_owner(struct sgring_stream *s, struct file *file)
 static u64 query_features(const struct sgring_stream *s)
 {
 	const struct sgring_client_ops *ops = s->client.ops;
-	u64 features = SGRING_FEAT_OBSERVE;
+	u64 features = SGRING_FEAT_OBSERVE | SGRING_FEAT_GATE;
 
 	if (s->client.direction == DMA_DEV_TO_MEM)
 		features |= SGRING_FEAT_CAPTURE | SGRING_FEAT_DROP | SGRING_FEAT_READ;

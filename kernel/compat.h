@@ -55,6 +55,43 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, unsigned long flag
 #define SGRING_MREMAP_ARGS	struct vm_area_struct *vma
 #endif
 
+/*
+ * Page table entries that map the pages of a compound allocation, as of now: one
+ * number from 6.10 on; before, the sum over its pages. So before, a pass must not
+ * look at too many pages (SGRING_PASS_PAGES).
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+#define SGRING_PASS_PAGES	16384U
+static inline int sgring_mapcount(struct page *head, unsigned int order)
+{
+	int mappings = 0;
+	unsigned long i;
+
+	for (i = 0; i < 1UL << order; i++)
+		mappings += atomic_read(&head[i]._mapcount) + 1;
+	return mappings;
+}
+#else
+#define SGRING_PASS_PAGES	U32_MAX
+static inline int sgring_mapcount(struct page *head, unsigned int order)
+{
+	return folio_mapcount(page_folio(head));
+}
+#endif
+
+/* Pinned by pin_user_pages(); a single page with very many references seems so too. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+static inline bool sgring_maybe_pinned(struct page *head)
+{
+	return page_maybe_dma_pinned(head);
+}
+#else
+static inline bool sgring_maybe_pinned(struct page *head)
+{
+	return folio_maybe_dma_pinned(page_folio(head));
+}
+#endif
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
 static inline void hrtimer_setup(struct hrtimer *timer,
 				 enum hrtimer_restart (*function)(struct hrtimer *),

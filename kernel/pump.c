@@ -3,8 +3,8 @@
  * sgring: the hot path: completions to the CQ, the SQ to the engine
  *
  * One function does it all, pump(), under the stream's lock: retire what the
- * engine has finished, take what the application has returned, give the engine
- * what it can hold. It is called by
+ * engine has finished, take what the application has returned and what others
+ * have let go of, give the engine what it can hold. It is called by
  *
  *   the engine's callback   every completed transfer          softirq
  *   sq_timer_fn()           while the engine has no slot      softirq
@@ -18,6 +18,10 @@
  * Three regimes. Backlogged: the engine runs dry, the timer looks at the SQ,
  * after sq_idle_usec it raises NEED_WAKEUP. Idle: the callback looks at the SQ.
  * Balanced: both sides find work whenever they look.
+ *
+ * NEED_WAKEUP is about the SQ alone: who holds the pages of a slot at the gate
+ * kicks nobody. For those the timer of a starved stream goes on, slower and
+ * slower, up to GATE_PERIOD_USEC.
  */
 #include <linux/dma-mapping.h>
 #include <linux/dmaengine.h>
@@ -27,6 +31,9 @@
 
 #include "compat.h"
 #include "stream.h"
+
+/* How long a slot that others let go of may stay unseen, if nothing else happens. */
+#define GATE_PERIOD_USEC	16000U
 
 /* Time by the clock of the set-up, ns. Any context. */
 u64 sgring_now(const struct sgring_stream *s)
@@ -115,7 +122,7 @@ static void announce_check(struct sgring_stream *s, bool asked)
 	if (!unannounced)
 		return;
 	if (unannounced >= s->setup.wake_slots ||
-	    pending + s->slots_engine + s->slots_free < s->setup.wake_slots)
+	    pending + s->slots_engine + s->slots_free + s->gate.count < s->setup.wake_slots)
 		announce(s);
 	else if (s->setup.wake_usec != SGRING_OFF && !hrtimer_is_queued(&s->wake_timer) &&
 		 (asked || wq_has_sleeper(&s->wait)))
@@ -182,6 +189,9 @@ static void cell_retire(struct sgring_stream *s, struct sgring_cell *cell, u32 m
 	s->cell_head++;
 
 	if (!slot) {
+		/* As if it starved: what is at the gate may complete no batch. */
+		if (s->announced != s->rings.cq_producer)
+			announce(s);
 		s->stats.dropped_slots++;
 		s->stats.dropped_bytes += moved;
 		s->gap += moved;
@@ -253,20 +263,81 @@ static void retire(struct sgring_stream *s)
 		wake_up(&s->idle_wait);
 }
 
-/* A slot becomes the kernel's again, for the engine to fill. */
-static void slot_take(struct sgring_stream *s, struct sgring_slot *slot, u64 cookie)
+/* A slot is nobody else's any more: for the engine to fill. */
+static void slot_free(struct sgring_stream *s, struct sgring_slot *slot)
 {
-	slot->cookie = cookie;
 	slot_state(s, slot, SGRING_SLOT_FREE);
-	s->slots_app--;
 	s->slots_free++;
-	s->stats.sq_taken++;
+	s->came = true;
 	if (s->deferred) {
 		list_add_tail(&slot->node, &s->dirty);
 		return;
 	}
 	dma_sync_sgtable_for_device(s->engine.dma_dev, &slot->table, sgring_dma_dir(s));
 	list_add_tail(&slot->node, &s->free);
+}
+
+static bool slot_idle(struct sgring_stream *s, struct sgring_slot *slot)
+{
+	return sgring_gate_idle(slot, atomic_read(&s->mapped[SGRING_REGION_DATA]));
+}
+
+/* A slot becomes the kernel's again. */
+static void slot_take(struct sgring_stream *s, struct sgring_slot *slot, u64 cookie)
+{
+	slot->cookie = cookie;
+	slot->gate_chunk = 0;
+	s->slots_app--;
+	s->stats.sq_taken++;
+	if ((s->setup.flags & SGRING_SETUP_NO_GATE) || slot_idle(s, slot)) {
+		slot_free(s, slot);
+		return;
+	}
+	slot_state(s, slot, SGRING_SLOT_GATED);
+	sgring_gate_add(&s->gate, slot, ktime_get_ns());
+	s->stats.gate_waits++;
+	s->came = true;
+}
+
+/* Has this slot waited at the gate for too long? */
+static bool slot_stuck(const struct sgring_stream *s, const struct sgring_slot *slot, u64 now)
+{
+	return s->setup.gate_report_ms != SGRING_OFF &&
+	       now - slot->gate_since_ns > (u64)s->setup.gate_report_ms * NSEC_PER_MSEC;
+}
+
+/* Once for each time a slot waits; who holds it is not to be known, how is. */
+static void slot_tell(struct sgring_stream *s, struct sgring_slot *slot, u64 now)
+{
+	struct sgring_hold hold = sgring_gate_hold(slot);
+
+	slot->gate_told = true;
+	s->stats.gate_stuck++;
+	dev_notice_ratelimited(&s->dev,
+			       "%s: slot %u waits at the gate for %llu ms: its pages are held (%d references, %d mappings, %spinned); registered io_uring buffers need the gate off\n",
+			       s->label[0] ? s->label : "no label", slot->index,
+			       div_u64(now - slot->gate_since_ns, NSEC_PER_MSEC),
+			       hold.references, hold.mappings, hold.pinned ? "" : "not ");
+}
+
+/* Look again at slots that wait at the gate. */
+static void gate_check(struct sgring_stream *s)
+{
+	u32 looks = min_t(u32, s->gate.count, SGRING_PASS_GATED);
+	u64 now = looks ? ktime_get_ns() : 0;
+
+	s->stats.gate_checks += looks;
+	while (looks--) {
+		struct sgring_slot *slot = sgring_gate_next(&s->gate);
+
+		if (slot_idle(s, slot)) {
+			sgring_gate_remove(&s->gate, slot);
+			s->stats.gate_wait_ns += now - slot->gate_since_ns;
+			slot_free(s, slot);
+		} else if (!slot->gate_told && slot_stuck(s, slot, now)) {
+			slot_tell(s, slot, now);
+		}
+	}
 }
 
 static bool sqe_valid(const struct sgring_stream *s, const struct sgring_sqe *sqe)
@@ -276,13 +347,14 @@ static bool sqe_valid(const struct sgring_stream *s, const struct sgring_sqe *sq
 	       s->slots[sqe->slot].state == SGRING_SLOT_APP;
 }
 
-/* Take what is in the SQ; true if anything was. */
+/* Take what is in the SQ, after what has waited longer; true if anything was there. */
 static bool take(struct sgring_stream *s)
 {
 	int used = sgring_sq_used(&s->rings);
 	struct sgring_sqe sqe;
 	int i;
 
+	gate_check(s);
 	if (used < 0) {
 		fail(s, -EPROTO);
 		return false;
@@ -409,18 +481,52 @@ static bool need_wakeup(struct sgring_stream *s)
 	return false;
 }
 
+/*
+ * How long until the timer of a starved stream is to run again, us; 0: never,
+ * the application will kick, and nobody is at the gate.
+ */
+static u32 next_period(struct sgring_stream *s)
+{
+	u64 idle_ns = (u64)s->setup.sq_idle_usec * NSEC_PER_USEC;
+	bool idle = s->setup.sq_idle_usec == SGRING_OFF ||
+		    ktime_get_ns() - s->idle_since >= idle_ns;
+	u32 period = s->sq_period;
+
+	if (!idle || !need_wakeup(s)) {
+		s->sq_period = s->setup.sq_poll_usec;
+		return s->sq_period;
+	}
+	if (!s->gate.count)
+		return 0;
+	s->sq_period = max(min(2 * period, GATE_PERIOD_USEC), s->setup.sq_poll_usec);
+	return period;
+}
+
+/* Of a stream that starves, or to which something came. */
+static void timer_begin(struct sgring_stream *s)
+{
+	u32 period;
+
+	s->idle_since = ktime_get_ns();
+	s->sq_period = s->setup.sq_poll_usec;
+	kernel_flags(s, 0, SGRING_NEED_WAKEUP);
+	period = next_period(s);
+	if (period)
+		hrtimer_start(&s->sq_timer, usec(period), HRTIMER_MODE_REL_SOFT);
+}
+
 /* The engine has nothing, or has something again. */
 static void starve_check(struct sgring_stream *s)
 {
 	bool starved = s->active && s->refill && !sgring_inflight(s);
+	bool came = s->came;
 	u64 now;
 
-	if (starved && s->starved && s->slots_free && !hrtimer_is_queued(&s->sq_timer)) {
-		/* Kicked, and what came cannot be given to the engine yet. */
-		kernel_flags(s, 0, SGRING_NEED_WAKEUP);
-		hrtimer_start(&s->sq_timer, usec(s->setup.sq_poll_usec),
-			      HRTIMER_MODE_REL_SOFT);
-	}
+	s->came = false;
+	/* Kicked, perhaps, and what came cannot be given to the engine yet. */
+	if (starved && s->starved &&
+	    (came || (s->slots_free && !hrtimer_is_queued(&s->sq_timer))))
+		timer_begin(s);
 	if (starved == s->starved)
 		return;
 	now = ktime_get_ns();
@@ -436,9 +542,7 @@ static void starve_check(struct sgring_stream *s)
 	s->stats.stalls++;
 	kernel_flags(s, SGRING_STARVED, 0);
 	announce(s);
-	if (s->setup.sq_idle_usec != SGRING_OFF || !need_wakeup(s))
-		hrtimer_start(&s->sq_timer, usec(s->setup.sq_poll_usec),
-			      HRTIMER_MODE_REL_SOFT);
+	timer_begin(s);
 }
 
 /* See the head of this file; true if the SQ had anything. */
@@ -458,7 +562,7 @@ static enum hrtimer_restart sq_timer_fn(struct hrtimer *timer)
 {
 	struct sgring_stream *s = container_of(timer, struct sgring_stream, sq_timer);
 	enum hrtimer_restart again = HRTIMER_NORESTART;
-	u64 idle_ns = (u64)s->setup.sq_idle_usec * NSEC_PER_USEC;
+	u32 period;
 
 	spin_lock_bh(&s->lock);
 	/* Queued: it was started anew while this run waited for the lock. */
@@ -466,20 +570,22 @@ static enum hrtimer_restart sq_timer_fn(struct hrtimer *timer)
 		goto out;
 	s->stats.timer_runs++;
 	if (s->deferred) {
-		if (sgring_sq_used(&s->rings) || s->slots_free ||
-		    s->setup.overrun == SGRING_OVERRUN_DROP) {
+		bool hit = sgring_sq_used(&s->rings) || s->slots_free ||
+			   s->setup.overrun == SGRING_OVERRUN_DROP;
+
+		if (hit)
 			s->stats.timer_hits++;
+		if (hit || s->gate.count)
 			queue_work(sgring_wq, &s->work);
-		}
 	} else if (pump(s)) {
 		s->stats.timer_hits++;
 	}
 	if (!s->active || !s->refill || !s->starved || hrtimer_is_queued(timer))
 		goto out;
-	if ((s->setup.sq_idle_usec == SGRING_OFF ||
-	     ktime_get_ns() - s->starved_since >= idle_ns) && need_wakeup(s))
+	period = next_period(s);
+	if (!period)
 		goto out;
-	hrtimer_forward_now(timer, usec(s->setup.sq_poll_usec));
+	hrtimer_forward_now(timer, usec(period));
 	again = HRTIMER_RESTART;
 out:
 	spin_unlock_bh(&s->lock);
@@ -599,12 +705,40 @@ void sgring_pump_init(struct sgring_stream *s)
 	init_waitqueue_head(&s->idle_wait);
 	INIT_LIST_HEAD(&s->free);
 	INIT_LIST_HEAD(&s->dirty);
+	sgring_gate_init(&s->gate);
 	INIT_WORK(&s->work, worker);
 	INIT_WORK(&s->fail_work, sgring_fail_work);
 	hrtimer_setup(&s->sq_timer, sq_timer_fn, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
 	hrtimer_setup(&s->wake_timer, wake_timer_fn, CLOCK_MONOTONIC, HRTIMER_MODE_REL_SOFT);
 	for (i = 0; i < SGRING_CELLS; i++)
 		s->cells[i].stream = s;
+}
+
+/**
+ * sgring_pump_collect() - take back what can be had without the engine
+ * @s: in state READY; under the mutex
+ *
+ * Looks at all slots that wait at the gate. May sleep.
+ *
+ * Return: false if the engine would get nothing, and might later, when somebody
+ * lets go of a slot.
+ */
+bool sgring_pump_collect(struct sgring_stream *s)
+{
+	bool enough;
+	u32 looks;
+
+	spin_lock_bh(&s->lock);
+	take(s);
+	for (looks = s->gate.count; looks; looks -= min_t(u32, looks, SGRING_PASS_GATED)) {
+		spin_unlock_bh(&s->lock);
+		cond_resched();
+		spin_lock_bh(&s->lock);
+		gate_check(s);
+	}
+	enough = s->slots_free || !s->gate.count || s->setup.overrun == SGRING_OVERRUN_DROP;
+	spin_unlock_bh(&s->lock);
+	return enough;
 }
 
 /**
@@ -627,6 +761,7 @@ bool sgring_pump_begin(struct sgring_stream *s)
 	s->lost_seen = 0;
 	s->stall_mark = false;
 	s->starved = false;
+	s->came = false;
 	s->announced = s->rings.cq_producer;
 	WRITE_ONCE(s->rings.kernel->epoch, s->stats.epoch);
 	kernel_flags(s, 0, SGRING_NEED_WAKEUP | SGRING_STARVED);
@@ -827,11 +962,19 @@ out:
 /* A consistent copy of the counters. */
 void sgring_pump_stats(struct sgring_stream *s, struct sgring_stats *stats)
 {
+	const struct sgring_slot *oldest;
+
 	spin_lock_bh(&s->lock);
 	*stats = s->stats;
 	stats->slots_free = s->slots_free;
 	stats->slots_engine = s->slots_engine;
 	stats->slots_app = s->slots_app;
+	stats->slots_gated = s->gate.count;
+	if (!(s->setup.flags & SGRING_SETUP_NO_GATE))
+		stats->flags |= SGRING_STATS_GATE;
+	oldest = sgring_gate_oldest(&s->gate);
+	if (oldest && slot_stuck(s, oldest, ktime_get_ns()))
+		stats->flags |= SGRING_STATS_STUCK;
 	if (s->starved) {
 		stats->flags |= SGRING_STATS_STARVED;
 		stats->stalled_ns += ktime_get_ns() - s->starved_since;

@@ -339,12 +339,13 @@ undo:
 
 static gfp_t dma_zone(struct device *dev)
 {
+	u64 mask = min_not_zero(dma_get_mask(dev), dev->bus_dma_limit);
+
 	if (!dma_addressing_limited(dev))
 		return 0;
-	if (dma_get_mask(dev) < DMA_BIT_MASK(32))
+	if (mask < DMA_BIT_MASK(32))
 		return GFP_DMA;
-	return IS_ENABLED(CONFIG_ZONE_DMA32) && dma_get_mask(dev) < DMA_BIT_MASK(64) ?
-	       GFP_DMA32 : 0;
+	return IS_ENABLED(CONFIG_ZONE_DMA32) && mask < DMA_BIT_MASK(64) ? GFP_DMA32 : 0;
 }
 
 static int make_memory(struct sgring_stream *s, struct sgring_message *m)
@@ -397,6 +398,27 @@ static int make_memory(struct sgring_stream *s, struct sgring_message *m)
 	return ret;
 }
 
+/* What the pump has to know of what its work costs; each slot may differ. */
+static void note_costs(struct sgring_stream *s)
+{
+	struct device *dev = s->engine.dma_dev;
+	u64 pages = s->stride >> PAGE_SHIFT;
+	bool syncs = false;
+	u32 i;
+
+	s->bounced = false;
+	for (i = 0; i < s->setup.slot_count; i++) {
+		syncs = syncs || sgring_slot_needs_sync(&s->slots[i], dev);
+		s->bounced = s->bounced || sgring_slot_bounced(&s->slots[i], dev);
+		cond_resched();
+	}
+	s->deferred = syncs && s->setup.slot_bytes > SGRING_SOFTIRQ_SLOT_MAX;
+	s->pass_entries = clamp_t(u64, div64_u64(SGRING_PASS_PAGES, pages), 4,
+				  SGRING_PASS_ENTRIES);
+	if (syncs && !s->deferred)
+		s->pass_entries = SGRING_SOFTIRQ_PASS_MAX / (u32)s->stride;
+}
+
 static void reset_counts(struct sgring_stream *s)
 {
 	u32 i;
@@ -405,6 +427,7 @@ static void reset_counts(struct sgring_stream *s)
 	s->stats = (struct sgring_stats){ .size = sizeof(s->stats) };
 	INIT_LIST_HEAD(&s->free);
 	INIT_LIST_HEAD(&s->dirty);
+	sgring_gate_init(&s->gate);
 	for (i = 0; i < s->setup.slot_count; i++)
 		list_add_tail(&s->slots[i].node, &s->free);
 	s->slots_free = s->setup.slot_count;
@@ -428,8 +451,6 @@ static void reset_counts(struct sgring_stream *s)
 int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup *setup,
 		 struct sgring_message *message)
 {
-	struct device *dma_dev = s->engine.dma_dev;
-	bool syncs;
 	int ret;
 
 	if (s->owner == file)
@@ -457,12 +478,7 @@ int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup
 				setup->slot_count, sgring_memory_total_max() >> 20);
 	}
 	reset_counts(s);
-	syncs = sgring_slot_needs_sync(&s->slots[0], dma_dev);
-	s->deferred = syncs && setup->slot_bytes > SGRING_SOFTIRQ_SLOT_MAX;
-	s->pass_entries = SGRING_PASS_ENTRIES;
-	if (syncs && !s->deferred)
-		s->pass_entries = SGRING_SOFTIRQ_PASS_MAX / (u32)s->stride;
-	s->bounced = sgring_slot_bounced(&s->slots[0], dma_dev);
+	note_costs(s);
 	if (s->bounced)
 		dev_notice_ratelimited(&s->dev,
 				       "DMA goes through a bounce buffer: every transfer is copied\n");
@@ -488,6 +504,7 @@ void sgring_teardown(struct sgring_stream *s)
 	spin_lock_bh(&s->lock);
 	INIT_LIST_HEAD(&s->free);
 	INIT_LIST_HEAD(&s->dirty);
+	sgring_gate_init(&s->gate);
 	/* A poll may be looking at the rings, under the lock. */
 	rings = s->rings;
 	s->rings = (struct sgring_rings){};

@@ -13,7 +13,8 @@
 
 /**
  * struct sgring_slot - one buffer
- * @node: in the list of its state: free, dirty or none; under the stream's lock
+ * @node: in the list of its state: free, dirty, at the gate, or none; under the
+ *	stream's lock
  * @chunks: its memory
  * @table: its DMA segments; nents of them mapped
  * @cookie: of the SQ entry that brought it
@@ -21,6 +22,9 @@
  * @state: enum sgring_slot_state, ownership as the kernel knows it; under the
  *	stream's lock
  * @mapped: @table is mapped for DMA
+ * @gate_told: it has been reported, this time
+ * @gate_chunk: the chunks before this one were seen idle since it was returned
+ * @gate_since_ns: it waits at the gate since then
  */
 struct sgring_slot {
 	struct list_head node;
@@ -30,6 +34,9 @@ struct sgring_slot {
 	u32 index;
 	u32 state;
 	bool mapped;
+	bool gate_told;
+	u32 gate_chunk;
+	u64 gate_since_ns;
 };
 
 int sgring_slot_alloc(struct sgring_slot *slot, struct sgring_chunk_plan *plan);

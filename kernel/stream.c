@@ -8,6 +8,7 @@
  *
  * Under the stream's mutex, process context.
  */
+#include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/jiffies.h>
 #include <linux/sched/signal.h>
@@ -21,6 +22,10 @@
 
 /* An engine that must not be terminated in mid-packet is given this long. */
 #define DRAIN_FORCED_MS	1000
+
+/* How often an arm looks whether a slot has passed the gate, and for how long. */
+#define ARM_LOOK_MS	5
+#define ARM_GATE_MS	1000
 
 static void set_state(struct sgring_stream *s, u32 state)
 {
@@ -54,12 +59,32 @@ void sgring_lock_settled(struct sgring_stream *s)
 	}
 }
 
+/*
+ * What was sent before a stop may be in flight still. Nothing may enable the
+ * device before its engine is loaded, so wait here for the first slot to come
+ * back, a while. 0 or -EINTR.
+ */
+static int collect(struct sgring_stream *s)
+{
+	unsigned long deadline = jiffies + msecs_to_jiffies(ARM_GATE_MS);
+
+	while (!sgring_pump_collect(s) && !READ_ONCE(s->dead) && time_before(jiffies, deadline)) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		msleep(ARM_LOOK_MS);
+	}
+	return 0;
+}
+
 /**
  * sgring_arm() - load the engine; the device is not enabled
  * @s: in state READY
  *
+ * Waits up to a second if all there is to give waits at the gate.
+ *
  * Return: 0; -EBADFD wrong state; -ENOBUFS nothing to give the engine; -EIO the
- * engine refused; -EPROTO a damaged index; what the client said.
+ * engine refused; -EPROTO a damaged index; -EINTR a fatal signal; what the
+ * client said.
  */
 int sgring_arm(struct sgring_stream *s)
 {
@@ -76,6 +101,9 @@ int sgring_arm(struct sgring_stream *s)
 		return -EPROTO;
 	if (!sgring_cq_room(&s->rings))
 		return -ENOBUFS;
+	ret = collect(s);
+	if (ret)
+		return ret;
 
 	begun = sgring_pump_begin(s);
 	if (!begun) {

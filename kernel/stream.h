@@ -22,6 +22,7 @@
 
 #include "client.h"
 #include "engine.h"
+#include "gate.h"
 #include "rings.h"
 #include "slot.h"
 
@@ -30,6 +31,9 @@
 
 /* SQ entries one pass takes at most: far more than an engine holds. */
 #define SGRING_PASS_ENTRIES	1024
+
+/* Looks one pass takes at slots that wait at the gate. */
+#define SGRING_PASS_GATED	64
 
 /* Where syncs cost time: no larger slots, and no more of them in a pass, in softirq. */
 #define SGRING_SOFTIRQ_SLOT_MAX	SZ_64K
@@ -151,6 +155,7 @@ struct sgring_cell {
  * @cell_tail: next to submit
  * @free: slots ready for the engine
  * @dirty: slots returned, not yet synced for the device
+ * @gate: slots returned whose pages others still hold
  * @slots_free: in @free and @dirty
  * @slots_engine: in flight, without the scratch slot
  * @slots_app: the application's
@@ -160,10 +165,13 @@ struct sgring_cell {
  * @lost_seen: the client's counter, as far as it is in @position
  * @starved: the engine has nothing
  * @starved_since: ns
+ * @came: something was taken from the SQ, or passed the gate, in this pass
+ * @idle_since: ns; since then nothing came
+ * @sq_period: of @sq_timer, us
  * @stall_mark: the next entry gets SGRING_CQE_STALL
  * @announced: CQ producer up to which waiters were told
  * @stats: counters
- * @sq_timer: looks at the SQ of a starved stream
+ * @sq_timer: looks at the SQ, and at the gate, of a starved stream
  * @wake_timer: ends a wake-up batch
  *
  * @work: cache maintenance of large slots
@@ -224,6 +232,7 @@ struct sgring_stream {
 	u32 cell_tail;
 	struct list_head free;
 	struct list_head dirty;
+	struct sgring_gate gate;
 	u32 slots_free;
 	u32 slots_engine;
 	u32 slots_app;
@@ -233,6 +242,9 @@ struct sgring_stream {
 	u64 lost_seen;
 	bool starved;
 	u64 starved_since;
+	bool came;
+	u64 idle_since;
+	u32 sq_period;
 	bool stall_mark;
 	u32 announced;
 	struct sgring_stats stats;
@@ -305,6 +317,7 @@ void sgring_lock_settled(struct sgring_stream *s);
 
 /* pump.c */
 void sgring_pump_init(struct sgring_stream *s);
+bool sgring_pump_collect(struct sgring_stream *s);
 bool sgring_pump_begin(struct sgring_stream *s);
 void sgring_pump_flush(struct sgring_stream *s);
 void sgring_pump_hold(struct sgring_stream *s);

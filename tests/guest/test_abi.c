@@ -867,6 +867,7 @@ static void query_tells_what_the_stream_is(void **state)
 	assert_true(q.features & SGRING_FEAT_DROP);
 	assert_true(q.features & SGRING_FEAT_READ);
 	assert_true(q.features & SGRING_FEAT_OBSERVE);
+	assert_true(q.features & SGRING_FEAT_GATE);
 	assert_true(q.features & SGRING_FEAT_LOST_COUNTER);
 	assert_false(q.features & SGRING_FEAT_LENGTH);
 	assert_int_equal(q.features & ~((1ULL << 10) - 1), 0);

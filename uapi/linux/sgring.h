@@ -79,7 +79,7 @@
 #define SGRING_FEAT_CAPTURE	(1ULL << 0)
 #define SGRING_FEAT_PLAYBACK	(1ULL << 1)	/* later */
 #define SGRING_FEAT_DROP	(1ULL << 2)
-#define SGRING_FEAT_GATE	(1ULL << 3)	/* later */
+#define SGRING_FEAT_GATE	(1ULL << 3)
 #define SGRING_FEAT_METADATA	(1ULL << 4)	/* later */
 #define SGRING_FEAT_LENGTH	(1ULL << 5)	/* true length of a short transfer */
 #define SGRING_FEAT_LOST_COUNTER (1ULL << 6)	/* the device counts its own losses */
@@ -351,10 +351,12 @@ struct sgring_layout {
  * SGRING_ARM: the engine gets its first slots, the device is not enabled; owner,
  * in state READY. SGRING_START: the device is enabled; owner, in state ARMED, or
  * READY (it arms first). SGRING_KICK: look at the SQ now; owner, once set up.
+ * ARM waits, up to a second, while all slots that were returned are at the gate.
  * Errors of ARM and START: -ENOBUFS no room in the CQ for an end-of-stream entry,
- * or no slot is the kernel's; -EIO the engine refused; -EPROTO an index of the
- * application is off its ring; what the device's driver gave. All three, and
- * STOP and TUNE: -EBUSY the descriptor reads (read(2)).
+ * no slot is the kernel's, or all of those are still at the gate; -EIO the engine
+ * refused; -EPROTO an index of the application is off its ring; -EINTR a fatal
+ * signal; what the device's driver gave. All three, and STOP and TUNE: -EBUSY the
+ * descriptor reads (read(2)).
  */
 
 /* sgring_stop.flags */
