@@ -41,8 +41,8 @@ static bool first_user_namespace(void)
 	bool first = true;
 
 	if (f) {
-		first = fscanf(f, "%u %u %u", &inside, &outside, &count) != 3 ||
-			(!inside && !outside && count == UINT32_MAX);
+		first = fscanf(f, "%u %u %u", &inside, &outside, &count) == 3 &&
+			!inside && !outside && count == UINT32_MAX;
 		fclose(f);
 	}
 	return first;
@@ -81,6 +81,7 @@ static int disabled(void)
 /* Why io_uring_setup() failed. */
 static int no_ring(int err, unsigned int entries, bool sqpoll)
 {
+	uint64_t limit = sgring_memlock_limit();
 	char text[128];
 	int off;
 
@@ -95,9 +96,11 @@ static int no_ring(int err, unsigned int entries, bool sqpoll)
 					   off);
 		return sgring_fail(EPERM, sqpoll ? "io_uring with a kernel thread (SQPOLL) is not allowed here" :
 				   "io_uring is not allowed here (a container's or a service's system call filter?)");
-	case ENOMEM:
-		return sgring_fail(ENOMEM, "no memory for an io_uring of %u entries (RLIMIT_MEMLOCK counts before Linux 5.12: %s)",
-				   entries, sgring_size_text(sgring_memlock_limit()));
+	case ENOMEM:	/* the limit counts before 5.12, and again since 6.14 */
+		if (limit != UINT64_MAX)
+			return sgring_fail(ENOBUFS, "no memory for an io_uring of %u entries: RLIMIT_MEMLOCK is %s for all of this user's processes; raise it (ulimit -l)",
+					   entries, sgring_size_text(limit));
+		return sgring_fail(ENOMEM, "no memory for an io_uring of %u entries", entries);
 	default:
 		return sgring_fail(-err, "cannot make an io_uring of %u entries: %s", entries,
 				   sgring_strerror(err, text, sizeof(text)));
@@ -299,6 +302,7 @@ static int lay_out(struct sgring_uring *u, const struct sgring_run *runs, struct
 
 static int no_registration(const struct sgring *s, int err)
 {
+	uint64_t limit = sgring_memlock_limit();
 	char text[128];
 
 	switch (-err) {
@@ -306,9 +310,10 @@ static int no_registration(const struct sgring *s, int err)
 	case EFAULT:
 		return sgring_fail(EOPNOTSUPP, "this kernel does not register such memory with io_uring (Linux 6.12 does)");
 	case ENOMEM:
+		if (limit == UINT64_MAX)
+			return sgring_fail(ENOMEM, "no memory to register the slots with io_uring");
 		return sgring_fail(ENOBUFS, "%s of slots cannot be registered with io_uring: RLIMIT_MEMLOCK is %s for all of this user's processes; raise it (ulimit -l) or grant CAP_IPC_LOCK",
-				   sgring_size_text(s->geometry.data_bytes),
-				   sgring_size_text(sgring_memlock_limit()));
+				   sgring_size_text(s->geometry.data_bytes), sgring_size_text(limit));
 	default:
 		return sgring_fail(-err, "cannot register the slots with io_uring: %s",
 				   sgring_strerror(err, text, sizeof(text)));
