@@ -68,6 +68,10 @@ static void print_stats(const struct sgring_stats *st)
 	       (uint64_t)st->engine_errors);
 	printf(ROW "%u free, %u with the engine, %u with the application, %u held back\n",
 	       "slots now", st->slots_free, st->slots_engine, st->slots_app, st->slots_gated);
+	printf(ROW "%s; %" PRIu64 " slots waited there, %s in all%s\n", "reference gate",
+	       st->flags & SGRING_STATS_GATE ? "on" : "off", (uint64_t)st->gate_waits,
+	       duration_words(st->gate_wait_ns),
+	       st->flags & SGRING_STATS_STUCK ? "; ONE IS STUCK, see the kernel log" : "");
 	printf(ROW "%s; %s of closed set-ups still held elsewhere\n", "memory",
 	       size_words(st->memory_bytes), size_words(st->held_bytes));
 	if (st->flags & SGRING_STATS_BOUNCED)
@@ -129,6 +133,10 @@ static void print_json(const struct sgring_query *q, const struct sgring_geometr
 		json_number("lost_bytes", st->lost_bytes);
 		json_number("engine_errors", st->engine_errors);
 		json_number("bounced", !!(st->flags & SGRING_STATS_BOUNCED));
+		json_number("gate", !!(st->flags & SGRING_STATS_GATE));
+		json_number("gate_stuck_now", !!(st->flags & SGRING_STATS_STUCK));
+		json_number("gate_waits", st->gate_waits);
+		json_number("gate_wait_ns", st->gate_wait_ns);
 		json_number("memory_bytes", st->memory_bytes);
 		json_number("held_bytes", st->held_bytes);
 	}

@@ -14,7 +14,9 @@ static const char help[] =
 	"the stream's owner is gone). NAME is a label, sgringN or a path.\n"
 	"\n"
 	"  MB/s slots/s   delivered\n"
-	"  free eng app   slots waiting, with the engine, with the application\n"
+	"  free eng app gate\n"
+	"                 slots waiting, with the engine, with the application, at the gate\n"
+	"                 (returned, but somebody still reads their pages)\n"
 	"  stall% stalls  time without a slot for the engine; how often it began\n"
 	"  drop lost      dropped transfers; bytes the device says it lost\n"
 	"  err            transfers that failed\n"
@@ -44,14 +46,14 @@ static void print_line(const struct sample *now, const struct sample *then, bool
 	double s = (double)(now->at_ns - then->at_ns) / 1e9;
 
 	if (header)
-		printf("%8s %8s %5s %4s %5s %6s %6s %6s %9s %4s %6s %6s %6s %6s  %s\n", "MB/s",
-		       "slots/s", "free", "eng", "app", "stall%", "stalls", "drop", "lost", "err",
+		printf("%8s %8s %5s %4s %5s %5s %6s %6s %6s %9s %4s %6s %6s %6s %6s  %s\n", "MB/s",
+		       "slots/s", "free", "eng", "app", "gate", "stall%", "stalls", "drop", "lost", "err",
 		       "kick", "poll", "wake", "timer", "state");
-	printf("%8.1f %8.0f %5u %4u %5u %6.1f %6" PRIu64 " %6" PRIu64 " %9" PRIu64 " %4" PRIu64
+	printf("%8.1f %8.0f %5u %4u %5u %5u %6.1f %6" PRIu64 " %6" PRIu64 " %9" PRIu64 " %4" PRIu64
 	       " %6.0f %6.0f %6.0f %6.0f  %s\n",
 	       (double)(b->bytes_done - a->bytes_done) / 1e6 / s,
 	       (double)(b->slots_done - a->slots_done) / s, b->slots_free, b->slots_engine,
-	       b->slots_app, (double)(b->stalled_ns - a->stalled_ns) / 1e7 / s,
+	       b->slots_app, b->slots_gated, (double)(b->stalled_ns - a->stalled_ns) / 1e7 / s,
 	       (uint64_t)(b->stalls - a->stalls), (uint64_t)(b->dropped_slots - a->dropped_slots),
 	       (uint64_t)(b->lost_bytes - a->lost_bytes),
 	       (uint64_t)(b->engine_errors - a->engine_errors), (double)(b->kicks - a->kicks) / s,
@@ -73,7 +75,8 @@ static void print_json(const struct sample *now, const struct sample *then)
 		COUNTER(wakeups), COUNTER(sq_taken), COUNTER(sq_bad), COUNTER(index_bad),
 		COUNTER(cq_full), COUNTER(engine_busy), COUNTER(engine_errors),
 		COUNTER(residue_bad), COUNTER(late_callbacks), COUNTER(odd_callbacks),
-		COUNTER(short_slots), COUNTER(assumed_slots),
+		COUNTER(short_slots), COUNTER(assumed_slots), COUNTER(gate_waits),
+		COUNTER(gate_wait_ns), COUNTER(gate_checks), COUNTER(gate_stuck),
 	};
 	double s = (double)(now->at_ns - then->at_ns) / 1e9;
 	uint64_t total, before;
