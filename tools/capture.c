@@ -638,7 +638,11 @@ int capture_run(struct capture *c)
 	}
 	c->end_ns = now_ns();
 	tell_untold(c);
-	progress_end(&c->progress);
+	/* A person reads the summary; with --json this line. */
+	if (c->json)
+		progress_last(&c->progress, c->bytes, c->lost_bytes);
+	else
+		progress_end(&c->progress);
 	sgring_stats(c->stream, &c->stats);
 	sgring_counters(c->stream, &c->counters);
 	close_all(c);

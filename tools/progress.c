@@ -133,3 +133,17 @@ void progress_end(struct progress *p)
 	wipe(p);
 	fflush(p->out);
 }
+
+void progress_last(struct progress *p, uint64_t bytes, uint64_t lost)
+{
+	uint64_t now = now_ns();
+	char text[256];
+
+	progress_end(p);
+	if (p->quiet)
+		return;
+	p->rate = now > p->start_ns ? (double)bytes * 1e9 / (double)(now - p->start_ns) : 0;
+	p->total_ns = 0;
+	progress_text(p, now, bytes, lost, NULL, text, sizeof(text));
+	progress_say(p, "%s", text);
+}

@@ -59,6 +59,9 @@ void progress_say(struct progress *p, const char *format, ...) __attribute__((fo
 /* Over: the terminal's line is wiped. */
 void progress_end(struct progress *p);
 
+/* The same, and a last line that stays: all of it, at its average rate. */
+void progress_last(struct progress *p, uint64_t bytes, uint64_t lost);
+
 /* Where it is in one line, at @now_ns; for progress_show() and its test. */
 void progress_text(const struct progress *p, uint64_t now_ns, uint64_t bytes, uint64_t lost,
 		   const char *more, char *text, size_t room);
