@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "capture.h"
+#include "sigmf.h"
 
 static const char help[] =
 	"usage: sgring record [OPTION...] STREAM -o NAME\n"
@@ -30,8 +31,9 @@ static const char help[] =
 	"                         where it must: slots of odd lengths without a copy\n"
 	"      --overwrite        write over files that exist\n"
 	"      --sigmf            SigMF: NAME.sigmf-data, and NAME.sigmf-meta in the end\n"
-	"      --datatype TYPE    for it: ci16_le, cf32_le, ru8, ...\n"
+	"      --datatype TYPE    for it: ci16_le, cf32_le, ...; default ru8, plain bytes\n"
 	"      --sample-rate HZ   for it: 2.4M, 61.44e6\n"
+	"      --channels N       for it: interleaved channels (1)\n"
 	"      --description TEXT for it\n"
 	"      --method METHOD    uring (io_uring), uring-fixed (registered buffers), direct\n"
 	"                         (a system call for each write), or auto: the best that\n"
@@ -47,7 +49,7 @@ static const char help[] =
 
 enum {
 	OPT_ROTATE_SIZE = OPT_COMMAND, OPT_ROTATE_TIME, OPT_PAD, OPT_OVERWRITE, OPT_SIGMF,
-	OPT_DATATYPE, OPT_SAMPLE_RATE, OPT_DESCRIPTION,
+	OPT_DATATYPE, OPT_SAMPLE_RATE, OPT_CHANNELS, OPT_DESCRIPTION,
 };
 
 /**
@@ -56,12 +58,16 @@ enum {
  * @path: of the (first) data file, or the device
  * @url: of the sender
  * @device: bytes a block device has; 0: files
+ * @metadata: SigMF's are wanted
+ * @sigmf: with this in them
  */
 struct record {
 	const char *output;
 	char path[4096];
 	char url[sizeof("file:") + 4096];
 	uint64_t device;
+	bool metadata;
+	struct sigmf_options sigmf;
 };
 
 /* What still fits, where the data file is; UINT64_MAX: nobody knows. */
@@ -96,7 +102,25 @@ static void tell_room(struct capture *c, char *text, size_t size)
 		snprintf(text, size, "room for %s", size_words(left));
 }
 
-static bool find_output(struct record *r, const struct capture *c, bool sigmf)
+static void say(void *context, const char *line)
+{
+	(void)context;
+	fprintf(stderr, "sgring: %s\n", line);
+}
+
+/* The index is complete: what SigMF wants to know is made from it. */
+static bool finished(struct capture *c)
+{
+	const struct record *r = c->context;
+
+	if (c->json)
+		json_string("data", r->path);
+	if (!r->metadata)
+		return true;
+	return !sigmf_write(r->output, &r->sigmf, say, NULL);
+}
+
+static bool find_output(struct record *r, const struct capture *c)
 {
 	struct stat st;
 	int fd;
@@ -115,7 +139,8 @@ static bool find_output(struct record *r, const struct capture *c, bool sigmf)
 		}
 		close(fd);
 	} else {
-		snprintf(r->path, sizeof(r->path), "%s.%s", r->output, sigmf ? "sigmf-data" : "data");
+		snprintf(r->path, sizeof(r->path), "%s.%s", r->output,
+			 r->metadata ? "sigmf-data" : "data");
 	}
 	snprintf(r->url, sizeof(r->url), "file:%s", r->path);
 	return true;
@@ -138,6 +163,11 @@ int record_main(int argc, char **argv)
 		{ "rotate-time", required_argument, NULL, OPT_ROTATE_TIME },
 		{ "pad", no_argument, NULL, OPT_PAD },
 		{ "overwrite", no_argument, NULL, OPT_OVERWRITE },
+		{ "sigmf", no_argument, NULL, OPT_SIGMF },
+		{ "datatype", required_argument, NULL, OPT_DATATYPE },
+		{ "sample-rate", required_argument, NULL, OPT_SAMPLE_RATE },
+		{ "channels", required_argument, NULL, OPT_CHANNELS },
+		{ "description", required_argument, NULL, OPT_DESCRIPTION },
 		CAPTURE_LONGS
 	};
 	struct capture c = CAPTURE("recorded");
@@ -162,6 +192,21 @@ int record_main(int argc, char **argv)
 		case OPT_OVERWRITE:
 			n->options.flags |= SGRING_TX_OVERWRITE;
 			break;
+		case OPT_SIGMF:
+			r.metadata = true;
+			break;
+		case OPT_DATATYPE:
+			sigmf_option_datatype(&r.sigmf, optarg);
+			break;
+		case OPT_SAMPLE_RATE:
+			sigmf_option_rate(&r.sigmf, optarg);
+			break;
+		case OPT_CHANNELS:
+			r.sigmf.channels = (unsigned int)number_option("channels", optarg, 1, 1024);
+			break;
+		case OPT_DESCRIPTION:
+			r.sigmf.description = optarg;
+			break;
 		case 'h':
 			fputs(help, stdout);
 			return EXIT_OK;
@@ -174,10 +219,15 @@ int record_main(int argc, char **argv)
 		fputs(help, stderr);
 		return EXIT_FAILED;
 	}
+	if (r.metadata && (c.flags & SGRING_TX_RAW)) {
+		fprintf(stderr, "sgring: --sigmf is made from the index, which --raw leaves out\n");
+		return EXIT_FAILED;
+	}
 	c.name = argv[optind];
 	c.more = tell_room;
+	c.finished = finished;
 	c.context = &r;
-	if (!find_output(&r, &c, false))
+	if (!find_output(&r, &c))
 		return EXIT_FAILED;
 	warn_if_too_small(&r, &c);
 	return capture_run(&c);
