@@ -19,6 +19,7 @@
 
 #define SECOND_NS 1000000000ULL
 #define WAIT_MS 1000		/* an interrupt just before a wait is seen after it */
+#define FLUSH_MS 200		/* without progress; then it is another sender's turn */
 #define TOLD_PER_SECOND 5
 
 static const char *const methods[] = {
@@ -409,32 +410,44 @@ static void make_end(struct capture *c)
 	};
 }
 
-/* Everything out: a receiver may be slow, so the progress goes on. */
+/* True: the sender has it all out, or has failed. */
+static bool flushed(struct capture *c, struct capture_sender *n)
+{
+	int err;
+
+	if (n->failed)
+		return true;
+	err = sgring_tx_flush(n->tx, FLUSH_MS);
+	if (!err)
+		return true;
+	if (err != -EINTR && (err != -ETIMEDOUT || sgring_tx_error(n->tx)))
+		sender_failed(c, n);
+	return n->failed;
+}
+
+/* Everything out; a slow receiver does not keep the others from theirs. */
 static void flush(struct capture *c)
 {
 	struct sgring_tx_stats st;
+	bool all = false;
 	unsigned int i;
-	int err;
 
-	for (i = 0; i < c->sender_count; i++) {
-		struct capture_sender *n = &c->senders[i];
-
-		if (!n->failed && sgring_tx_send(n->tx, &c->end))
-			sender_failed(c, n);
-		while (!n->failed && interrupts < 2) {
-			err = sgring_tx_flush(n->tx, WAIT_MS);
-			if (!err)
-				break;
-			if (!look_for_failed_senders(c) && err != -ETIMEDOUT && err != -EINTR)
-				sender_failed(c, n);
-			tick(c);
-		}
-		sgring_tx_stats(n->tx, &st);
-		if (interrupts >= 2 && st.held) {
-			progress_say(&c->progress, "%s: given up, %" PRIu64 " slots are not known to have arrived",
-				     n->url, st.held);
-			c->failed = true;
-		}
+	for (i = 0; i < c->sender_count; i++)
+		if (!c->senders[i].failed && sgring_tx_send(c->senders[i].tx, &c->end))
+			sender_failed(c, &c->senders[i]);
+	while (!all && interrupts < 2) {
+		all = true;
+		for (i = 0; i < c->sender_count; i++)
+			all &= flushed(c, &c->senders[i]);
+		tick(c);
+	}
+	for (i = 0; i < c->sender_count && !all; i++) {
+		sgring_tx_stats(c->senders[i].tx, &st);
+		if (c->senders[i].failed || !st.held)
+			continue;
+		progress_say(&c->progress, "%s: given up, %" PRIu64 " slots are not known to have arrived",
+			     c->senders[i].url, st.held);
+		c->failed = true;
 	}
 }
 
