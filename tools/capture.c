@@ -612,20 +612,18 @@ static int summary(struct capture *c)
 {
 	int code;
 
-	if (c->json) {
-		json_open(NULL, '{');
-		json_members(c);
-	} else {
-		print_summary(c);
-	}
 	if (c->finished && !c->finished(c))
 		c->failed = true;
 	code = exit_code(c);
-	if (c->json) {
-		json_number("exit", (uint64_t)code);
-		json_close('}');
-		json_end();
+	if (!c->json) {
+		print_summary(c);
+		return code;
 	}
+	json_open(NULL, '{');
+	json_members(c);
+	json_number("exit", (uint64_t)code);
+	json_close('}');
+	json_end();
 	return code;
 }
 

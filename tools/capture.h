@@ -48,8 +48,8 @@ struct capture_sender {
  * @senders, @sender_count: where to
  * @done: "sent", "recorded"
  * @more: adds to the line of progress; may be NULL
- * @finished: every sender is closed; what else there is to do, and to say
- *	(JSON: more members); false: it failed; may be NULL
+ * @finished: every sender is closed: what else there is to do; false: it failed; may
+ *	be NULL
  * @context: of the command, for these two
  * @stream: the stream
  * @progress: how it is told

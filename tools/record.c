@@ -113,11 +113,7 @@ static bool finished(struct capture *c)
 {
 	const struct record *r = c->context;
 
-	if (c->json)
-		json_string("data", r->path);
-	if (!r->metadata)
-		return true;
-	return !sigmf_write(r->output, &r->sigmf, say, NULL);
+	return !r->metadata || !sigmf_write(r->output, &r->sigmf, say, NULL);
 }
 
 static bool find_output(struct record *r, const struct capture *c)
