@@ -22,7 +22,7 @@ int main(int argc, char **argv)
 	const char *url = argc > 2 ? argv[2] : "tcp://nas:9000";
 	struct sgring *s; struct sgring_slot b; struct sgring_tx *t;
 
-	if (sgring_open(&s, stream, NULL) || sgring_tx_open(&t, s, url))
+	if (sgring_open(&s, stream, NULL) || sgring_tx_open(&t, s, url, NULL))
 		return fprintf(stderr, "%s\n", sgring_errmsg()), 1;
 	sgring_start(s);
 	while (sgring_next(s, &b, 1000) == 0) {		/* time-out in ms */

@@ -357,7 +357,8 @@ int main(int argc, char **argv)
 	sigaction(SIGTERM, &action, NULL);
 	if (sgring_open(&d.stream, d.name, &d.options))
 		return fail(), 1;
-	if (sgring_tx_open(&d.tx, d.stream, d.url)) {
+	/* Its receiver, recv, knows the pattern but no frames. */
+	if (sgring_tx_open(&d.tx, d.stream, d.url, SGRING_TX_OPTIONS(.flags = SGRING_TX_RAW))) {
 		fail();
 		sgring_close(d.stream);
 		return 1;

@@ -13,6 +13,16 @@
 #define SGRING_MS_NS 1000000LL
 
 /**
+ * struct sgring_share - who has a slot, beyond the one hold it arrives with
+ * @extra: holds added
+ * @lent: senders that have it
+ */
+struct sgring_share {
+	uint16_t extra;
+	uint16_t lent;
+};
+
+/**
  * struct sgring - an open stream
  * @rings: first, for sgring_rings()
  * @be: the system calls
@@ -21,6 +31,10 @@
  * @kernel_map: kernel side
  * @user_map: user side; owner
  * @data_map: slots
+ * @shares: by slot; owner
+ * @lent_slots: slots that a sender has
+ * @cancelled: no wait any more; written by anybody
+ * @cancel_fd: an eventfd that says so; owner
  * @senders: the list
  * @sender_count: its length
  * @sender_error: of a sender that failed, to be told once; 0: none
@@ -41,6 +55,10 @@ struct sgring {
 	void *kernel_map;
 	void *user_map;
 	void *data_map;
+	struct sgring_share *shares;
+	uint32_t lent_slots;
+	int cancelled;
+	int cancel_fd;
 	struct sgring_tx *senders;
 	unsigned int sender_count;
 	int sender_error;
@@ -69,17 +87,32 @@ const char *sgring_size_text(uint64_t bytes);
 /* name.c: the device file of a stream's name. */
 int sgring_name_resolve(const char *name, char *path, size_t bytes);
 
+/* stream.c: a copy of @theirs, of which @least bytes must be there and @size are known. */
+int sgring_take_options(void *mine, size_t size, const void *theirs, size_t least);
+
 /* wait.c */
 int64_t sgring_now_ns(void);
+/* Is this slot with the application, and one hold of it not with a sender? 0 or -EINVAL. */
+int sgring_check_held(const struct sgring *s, uint32_t index);
+/* A wait that a cancellation ends (-EINTR); there must be room for one more in @fds. */
+int sgring_poll(struct sgring *s, struct pollfd *fds, unsigned int n, int64_t timeout_ns);
+/* Tell, once, that a sender has failed. */
+int sgring_sender_failed(struct sgring *s);
 
 /* tx.c: for the waits of the stream. */
-bool sgring_senders_outstanding(const struct sgring *s);
-void sgring_senders_reap(struct sgring *s);
-unsigned int sgring_senders_pollfds(const struct sgring *s, struct pollfd *fds, unsigned int room);
-/* That socket says something is wrong: does the sender fail? */
-void sgring_senders_check(struct sgring *s, int fd);
+bool sgring_senders_busy(const struct sgring *s);
+void sgring_senders_work(struct sgring *s);
+/* When one of them wants to go on by itself; INT64_MAX: never. */
+int64_t sgring_senders_deadline(const struct sgring *s);
+/* What they wait for; not @all: those that cannot hand over what they have. */
+unsigned int sgring_senders_pollfds(struct sgring *s, struct pollfd *fds,
+				    struct sgring_tx **who, unsigned int room, bool all);
+/* Its descriptor says something is wrong. */
+void sgring_sender_look(struct sgring_tx *tx);
 /* Had it every slot so far: may the rest go to it too? */
 bool sgring_tx_had_all(const struct sgring_tx *tx);
+/* Has it the last end-of-stream entry? */
+bool sgring_tx_ended(const struct sgring_tx *tx);
 
 static inline int sgring_owner_only(const struct sgring *s)
 {

@@ -155,27 +155,45 @@ struct sgring_counters {
 /**
  * struct sgring_tx_stats - what a sender did
  * @slots: slots taken over
- * @bytes: bytes the socket accepted
- * @sends: sendmsg calls that accepted bytes
+ * @bytes: bytes of slots the socket or the file accepted
+ * @frame_bytes: bytes of hellos and entries beside them
+ * @sends: sends and writes that were accepted: system calls, or io_uring requests
  * @partial: of them, accepted less than was asked
- * @zerocopy: of them, reported as sent without a copy
+ * @zerocopy: of them, reported as sent without a copy; O_DIRECT writes too
  * @copied: of them, reported as copied by the kernel
+ * @copied_bytes: bytes the library copied itself: see SGRING_TX_PAD
+ * @padded_bytes: zeroes written behind slots: see SGRING_TX_PAD
  * @full_waits: times the socket was full
  * @nobufs_waits: times a kernel limit (optmem, memlock) made it wait
- * @outstanding: sends the kernel has not let go of yet
+ * @calls: system calls that sent, submitted or asked for notifications
+ * @reconnects: connections after the first
+ * @resent_slots: slots sent again on a new connection
+ * @unsent_slots: slots given up: never sent whole, nor known to have arrived
+ * @files: files begun
+ * @outstanding: sends and writes the kernel has not let go of yet
+ * @queued: slots not yet handed to the kernel
  * @held: slots not yet returned
  * @strange: notifications for nothing that was sent
  */
 struct sgring_tx_stats {
 	uint64_t slots;
 	uint64_t bytes;
+	uint64_t frame_bytes;
 	uint64_t sends;
 	uint64_t partial;
 	uint64_t zerocopy;
 	uint64_t copied;
+	uint64_t copied_bytes;
+	uint64_t padded_bytes;
 	uint64_t full_waits;
 	uint64_t nobufs_waits;
+	uint64_t calls;
+	uint64_t reconnects;
+	uint64_t resent_slots;
+	uint64_t unsent_slots;
+	uint64_t files;
 	uint64_t outstanding;
+	uint64_t queued;
 	uint64_t held;
 	uint64_t strange;
 };
@@ -441,47 +459,140 @@ static inline void sgring_counters(const struct sgring *stream, struct sgring_co
 }
 
 /*
- * Senders. A sender belongs to a stream: sgring_next() and sgring_wait() look
- * after its notifications, sgring_close() closes it.
+ * Senders. A sender belongs to a stream. sgring_next() and sgring_wait() look
+ * after it: they hand its queue on, take its notifications, return its slots;
+ * sgring_close() closes it. An event loop calls sgring_work() instead.
+ *
+ * A stream may have several senders. A slot goes back when everybody who has it
+ * is done: it is held once when it arrives, each sender and sgring_return() take
+ * one hold away, and sgring_hold() adds one for each receiver beyond the first.
  */
 
+/* How a sender hands memory to the kernel; sgring_tx(3) says when each is chosen. */
+enum sgring_tx_method {
+	SGRING_TX_AUTO = 0,		/* the best that works here for slots of this size */
+	SGRING_TX_ZEROCOPY = 1,		/* sendmsg(2) with MSG_ZEROCOPY */
+	SGRING_TX_URING = 2,		/* io_uring: SEND_ZC; O_DIRECT writes */
+	SGRING_TX_URING_FIXED = 3,	/* the same from registered buffers: the gate goes off */
+	SGRING_TX_COPY = 4,		/* send(2): the kernel copies; better for small slots */
+	SGRING_TX_DIRECT = 5,		/* files: pwrite(2) with O_DIRECT, waiting for each */
+};
+
+/*
+ * sgring_tx_options.flags
+ *
+ * RAW: the bytes of the slots and nothing else: no frames on the wire
+ *   (sgring_frame(7)), no index beside a file.
+ * SQPOLL: io_uring with a kernel thread that submits: no system calls, a CPU.
+ * PAD: files: every slot begins on a block, with zeroes before it where it must,
+ *   so that slots of any length are written without a copy. Without it, behind
+ *   a slot whose length is not a multiple of the block, data is copied once.
+ * OVERWRITE: files: an existing one may be written over.
+ */
+#define SGRING_TX_RAW		(1U << 0)
+#define SGRING_TX_SQPOLL	(1U << 1)
+#define SGRING_TX_PAD		(1U << 2)
+#define SGRING_TX_OVERWRITE	(1U << 3)
+
 /**
- * sgring_tx_open() - connect a sender
+ * struct sgring_tx_options - how to send; 0 in a field: the default
+ * @size: sizeof(struct sgring_tx_options); SGRING_TX_OPTIONS() fills it in
+ * @flags: SGRING_TX_*
+ * @method: enum sgring_tx_method
+ * @batch_slots: slots handed to io_uring with one system call; default 16, or half
+ *	the slots if that is less
+ * @timeout_ms: fail when the peer takes nothing for so long although there is
+ *	something to send; default: send_timeout_ms of the stream
+ * @reconnect_ms: TCP: try so long to connect again when a connection is lost, and
+ *	then send again what it may not have brought; 0: a lost connection is a failure
+ * @datagram_bytes: UDP: largest datagram, its frame included; default: what the
+ *	path takes in one packet
+ * @ttl: UDP multicast: hops; default 1
+ * @rotate_bytes: files: begin a new one before one grows beyond so many bytes
+ * @rotate_ms: files: begin a new one when one is so old
+ * @interface: UDP multicast: name of the network interface to use; NULL: the
+ *	kernel's choice
+ * @index: files: path of the index; NULL: the path with its extension (.data,
+ *	.sigmf-data, ...) replaced by .index
+ * @say: gets one line at a time of what a person would want to know: the method
+ *	chosen and why, the kernel copies, a connection lost; NULL: nobody
+ * @context: for it
+ */
+struct sgring_tx_options {
+	size_t size;
+	uint32_t flags;
+	uint32_t method;
+	uint32_t batch_slots;
+	uint32_t timeout_ms;
+	uint32_t reconnect_ms;
+	uint32_t datagram_bytes;
+	uint32_t ttl;
+	uint32_t reserved;	/* 0 */
+	uint64_t rotate_bytes;
+	uint64_t rotate_ms;
+	const char *interface;
+	const char *index;
+	void (*say)(void *context, const char *line);
+	void *context;
+};
+
+/* Options for one call: SGRING_TX_OPTIONS(.flags = SGRING_TX_RAW) */
+#define SGRING_TX_OPTIONS(...) \
+	(&(struct sgring_tx_options){ .size = sizeof(struct sgring_tx_options), __VA_ARGS__ })
+
+/**
+ * sgring_tx_open() - open a sender
  * @tx: written; NULL on failure
  * @stream: an owner's
- * @url: "tcp://host:port", an IPv6 address in brackets
+ * @url: "tcp://host:port"; "udp://host:port", where host may be a multicast
+ *	group; "file:path", a file or a block device. An IPv6 address in brackets
+ * @options: NULL: all defaults
  *
- * Return: 0; -EINVAL a bad URL; -EHOSTUNREACH the name cannot be resolved;
- * -ENOBUFS RLIMIT_MEMLOCK is too low to send without a copy; -EOPNOTSUPP no
- * MSG_ZEROCOPY here; what connect gives.
+ * Return: 0; -EINVAL a bad URL or option; -EHOSTUNREACH the name cannot be
+ * resolved; -EEXIST the file exists; -ENOBUFS RLIMIT_MEMLOCK is too low to send
+ * without a copy; -EOPNOTSUPP the method asked for does not work here; what
+ * connect or open gives.
  */
-int sgring_tx_open(struct sgring_tx **tx, struct sgring *stream, const char *url);
+int sgring_tx_open(struct sgring_tx **tx, struct sgring *stream, const char *url,
+		   const struct sgring_tx_options *options);
+
+/** sgring_tx_method() - the method in use, an enum sgring_tx_method other than AUTO */
+int sgring_tx_method(const struct sgring_tx *tx);
+
+/** sgring_tx_choice() - one line: the method in use, and why that one; never NULL */
+const char *sgring_tx_choice(const struct sgring_tx *tx);
 
 /**
  * sgring_tx_send() - send a slot's data; the slot goes back by itself
  * @tx: from sgring_tx_open()
- * @slot: data and length within the slot; it is the sender's from here on,
- *	whatever this returns
+ * @slot: data and length within the slot; one hold of it is the sender's from
+ *	here on, whatever this returns. Or an end-of-stream entry, which tells the
+ *	receiver that this was all; RAW senders ignore it
  *
- * Waits while the socket is full. The slot is returned to the stream when the
- * kernel has let go of its last byte. A signal does not end the wait.
+ * Does not wait: what the socket does not take at once is queued, and goes out
+ * while the caller waits for the next slot. The sender lets go of the slot when
+ * the kernel has let go of its last byte.
  *
- * Return: 0 when the socket has it all; or a negative errno: -ENOBUFS a kernel
- * limit (sgring_errmsg() names it and the cure), -ETIMEDOUT the peer took
- * nothing for send_timeout_ms, what sendmsg gives. After a failure the sender
- * sends nothing more and gives the same error again.
+ * Return: 0; or a negative errno: -EINVAL not a slot the caller holds, -ENOBUFS a
+ * kernel limit (sgring_errmsg() names it and the cure), -ETIMEDOUT the peer took
+ * nothing for too long, what sendmsg gives. After a failure the sender sends
+ * nothing more and gives the same error again.
  */
 int sgring_tx_send(struct sgring_tx *tx, const struct sgring_slot *slot);
+
+/** sgring_tx_error() - 0, or the negative errno with which it has failed */
+int sgring_tx_error(const struct sgring_tx *tx);
 
 /**
  * sgring_tx_flush() - wait until the kernel has let go of everything sent
  * @timeout_ms: without progress; negative: for ever
- * Return: 0 (the peer's kernel has it all), -ETIMEDOUT, -EINTR, or the sender's error.
+ * Return: 0 (the peer's kernel, or the disk, has it all), -ETIMEDOUT, -EINTR, or the
+ * sender's error.
  */
 int sgring_tx_flush(struct sgring_tx *tx, int timeout_ms);
 
 /**
- * sgring_tx_close() - flush, close the connection, free the sender
+ * sgring_tx_close() - flush, close the connection or the file, free the sender
  *
  * If the flush fails the connection is aborted; slots the kernel does not let
  * go of within a second then are not returned to the stream, ever: something
@@ -490,6 +601,36 @@ int sgring_tx_flush(struct sgring_tx *tx, int timeout_ms);
  * Return: 0, or the error of the sender or of the flush.
  */
 int sgring_tx_close(struct sgring_tx *tx);
+
+/**
+ * sgring_hold() - one more has this slot, and will give it to a sender or return it
+ * Return: 0; -EINVAL it is not with the application.
+ */
+int sgring_hold(struct sgring *stream, uint32_t index);
+
+/**
+ * sgring_work() - look after the senders without waiting; for event loops
+ *
+ * Call it before each wait, and when a descriptor of sgring_tx_pollfds() is ready.
+ *
+ * Return: 0, or once, the error of a sender that failed.
+ */
+int sgring_work(struct sgring *stream);
+
+/**
+ * sgring_tx_pollfds() - what an event loop must wait for on a sender's behalf now
+ * @fds: written: descriptors and the events that matter; they change with time
+ * @room: of @fds; 2 are enough
+ * Return: how many.
+ */
+struct pollfd;
+unsigned int sgring_tx_pollfds(const struct sgring_tx *tx, struct pollfd *fds, unsigned int room);
+
+/**
+ * sgring_cancel() - make every wait of this stream and its senders end with -EINTR,
+ * from now on; for signal handlers and other threads
+ */
+void sgring_cancel(struct sgring *stream);
 
 static inline void sgring_tx_stats(const struct sgring_tx *tx, struct sgring_tx_stats *st)
 {

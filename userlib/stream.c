@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -18,23 +20,33 @@ static int do_ioctl(struct sgring *s, unsigned long request, void *arg, const ch
 	return err;
 }
 
-/* Copy of the caller's options in the size this library knows. */
-static int take_options(struct sgring_options *mine, const struct sgring_options *theirs)
+int sgring_take_options(void *mine, size_t size, const void *theirs, size_t least)
 {
-	const size_t first = offsetof(struct sgring_options, reserved) + sizeof(mine->reserved);
-	const unsigned char *bytes = (const unsigned char *)theirs;
-	size_t i;
+	const unsigned char *bytes = theirs;
+	size_t given, i;
 
-	memset(mine, 0, sizeof(*mine));
+	memset(mine, 0, size);
 	if (!theirs)
 		return 0;
-	if (theirs->size < first)
+	memcpy(&given, theirs, sizeof(given));	/* both kinds begin with it */
+	if (given < least)
 		return sgring_fail(EINVAL, "options of %zu bytes, at least %zu expected (is size set?)",
-				   theirs->size, first);
-	for (i = sizeof(*mine); i < theirs->size; i++)
+				   given, least);
+	for (i = size; i < given; i++)
 		if (bytes[i])
 			return sgring_fail(E2BIG, "the options have something this library does not know");
-	memcpy(mine, theirs, theirs->size < sizeof(*mine) ? theirs->size : sizeof(*mine));
+	memcpy(mine, theirs, given < size ? given : size);
+	return 0;
+}
+
+static int take_options(struct sgring_options *mine, const struct sgring_options *theirs)
+{
+	int err = sgring_take_options(mine, sizeof(*mine), theirs,
+				      offsetof(struct sgring_options, reserved) +
+				      sizeof(mine->reserved));
+
+	if (err)
+		return err;
 	if (mine->waiting > SGRING_SPIN || mine->reserved)
 		return sgring_fail(EINVAL, "options: unknown value of %s",
 				   mine->reserved ? "reserved" : "waiting");
@@ -179,6 +191,9 @@ static void release(struct sgring *s)
 	if (s->kernel_map)
 		s->be->unmap(s->be, s->kernel_map, (size_t)s->geometry.kernel_bytes);
 	s->be->close(s->be, s->fd);
+	if (s->cancel_fd >= 0)
+		close(s->cancel_fd);
+	free(s->shares);
 	free(s);
 }
 
@@ -199,6 +214,7 @@ static int open_file(struct sgring **stream, const char *name, int flags,
 	if (!s)
 		return sgring_fail(ENOMEM, "no memory");
 	s->be = be;
+	s->cancel_fd = -1;
 	s->fd = be->open(be, be->literal_names ? name : path, flags);
 	if (s->fd < 0) {
 		err = s->fd;
@@ -206,6 +222,20 @@ static int open_file(struct sgring **stream, const char *name, int flags,
 		return sgring_fail(-err, "%s: %s", name, sgring_strerror(err, text, sizeof(text)));
 	}
 	*stream = s;
+	return 0;
+}
+
+static int prepare_senders(struct sgring *s)
+{
+	int saved = errno;
+
+	s->shares = calloc(s->geometry.slot_count, sizeof(*s->shares));
+	s->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	errno = saved;
+	if (!s->shares)
+		return sgring_fail(ENOMEM, "no memory");
+	if (s->cancel_fd < 0)
+		return sgring_fail(EMFILE, "cannot make an eventfd: too many open files?");
 	return 0;
 }
 
@@ -236,6 +266,8 @@ int sgring_open_backend(struct sgring **stream, const char *name,
 	}
 	if (!err)
 		err = map_all(s);
+	if (!err)
+		err = prepare_senders(s);
 	if (err) {
 		release(s);
 		return err;
@@ -309,9 +341,14 @@ int sgring_tune(struct sgring *s, struct sgring_tune *tune)
 	return err ? err : do_ioctl(s, SGRING_TUNE, tune, "tune");
 }
 
-/* Stop, if it runs; what it leaves goes to the only sender, or nowhere. */
+/*
+ * Stop, if it runs; what it leaves goes to the only sender, or nowhere. So does the
+ * end of the stream, also if the caller has taken that already: it is still the
+ * last entry of the CQ.
+ */
 static int wind_up(struct sgring *s)
 {
+	const struct sgring_cqe *last;
 	struct sgring_tx *tx = NULL;
 	struct sgring_slot slot;
 	int err = 0;
@@ -320,7 +357,7 @@ static int wind_up(struct sgring *s)
 	case SGRING_STATE_ARMED:
 	case SGRING_STATE_RUNNING:
 	case SGRING_STATE_STOPPING:
-		err = sgring_stop(s, SGRING_STOP_DRAIN, 0);
+		err = sgring_stop(s, s->cancelled ? 0 : SGRING_STOP_DRAIN, 0);
 		if (err > 0 || err == -EBADFD)	/* it was stopped for us: suspend, unbind */
 			err = 0;
 		break;
@@ -328,13 +365,18 @@ static int wind_up(struct sgring *s)
 		err = sgring_fail(ENODEV, "the device is gone");
 		break;
 	}
-	if (s->sender_count == 1 && sgring_tx_had_all(s->senders))
+	if (s->sender_count == 1 && !s->cancelled && sgring_tx_had_all(s->senders))
 		tx = s->senders;
 	while (sgring_ready(s)) {
 		sgring_slot_of(s, sgring_peek(s, 0), &slot);
 		sgring_consume(s, 1);
-		if (tx && slot.data && sgring_tx_send(tx, &slot))
+		if (tx && sgring_tx_send(tx, &slot))
 			tx = NULL;
+	}
+	last = sgring_peek(s, UINT32_MAX);
+	if (tx && s->rings.ends && !sgring_tx_ended(tx) && last->flags & SGRING_CQE_EOS) {
+		sgring_slot_of(s, last, &slot);
+		sgring_tx_send(tx, &slot);
 	}
 	return err;
 }

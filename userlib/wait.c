@@ -9,19 +9,24 @@
  *   have slots                       timer is about to take what is in the SQ
  *   senders have most slots          the device and the sockets
  *   otherwise                        the device; it will wake us for the next
- *                                    batch, and notifications can wait for that
+ *                                    batch, and notifications can wait for that;
+ *                                    and sockets that could not take everything
  *
  * So a device poll is made once per wake-up batch and never when the
  * application is the slower side. Each wait is preceded by sgring_flush(): a
  * kernel that has stopped looking at the SQ is kicked (I, J in sgring_ring.h).
+ *
+ * While senders have every slot the device cannot deliver, and the caller's
+ * time-out does not run: theirs do.
  */
 #include <errno.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "internal.h"
 
 #define NAP_NS SGRING_MS_NS
-#define SOCKETS 8	/* more senders than that are looked after, not waited for */
+#define SOCKETS 16	/* more of them are looked after, not waited for */
 
 int64_t sgring_now_ns(void)
 {
@@ -40,39 +45,77 @@ static void relax(void)
 #endif
 }
 
+int sgring_poll(struct sgring *s, struct pollfd *fds, unsigned int n, int64_t timeout_ns)
+{
+	int ready;
+
+	if (sgring_load_relaxed(&s->cancelled))
+		return -EINTR;
+	fds[n] = (struct pollfd){ .fd = s->cancel_fd, .events = POLLIN };
+	ready = s->be->poll(s->be, fds, n + 1, timeout_ns);
+	return sgring_load_relaxed(&s->cancelled) ? -EINTR : ready;
+}
+
+void sgring_cancel(struct sgring *s)
+{
+	const uint64_t one = 1;
+	int saved = errno;
+	ssize_t n;
+
+	__atomic_store_n(&s->cancelled, 1, __ATOMIC_RELAXED);
+	n = write(s->cancel_fd, &one, sizeof(one));
+	(void)n;	/* it can only be full: then it is readable */
+	errno = saved;
+}
+
 /* Sleep once. 0: look again; timeouts are the caller's. */
 static int sleep_once(struct sgring *s, int64_t left_ns)
 {
 	uint64_t held = sgring_held(s), slots = s->geometry.slot_count;
 	bool starved = sgring_load_relaxed(&s->rings.cq.kernel->flags) & SGRING_STARVED;
-	bool sending = sgring_senders_outstanding(s);
-	struct pollfd fds[1 + SOCKETS];
+	bool sending = sgring_senders_busy(s);
+	bool device = !sending || (held < slots && !starved);
+	int64_t at = sgring_senders_deadline(s), now;
+	struct sgring_tx *who[2 + SOCKETS];
+	struct pollfd fds[2 + SOCKETS];
 	unsigned int n = 0;
 	int ready;
 
-	bool device = !sending || (held < slots && !starved);
-
 	if (device)
 		fds[n++] = (struct pollfd){ .fd = s->fd, .events = POLLIN };
-	if (sending && (!device || 2 * held > slots))
-		n += sgring_senders_pollfds(s, fds + n, SOCKETS);
+	if (sending)
+		n += sgring_senders_pollfds(s, fds + n, who + n, SOCKETS,
+					    !device || 2 * held > slots);
 	/* A failed sender's socket cannot be waited for: look again soon. */
 	if (!device && (held < slots || !n) && (left_ns < 0 || left_ns > NAP_NS))
 		left_ns = NAP_NS;
-
+	if (at != INT64_MAX) {
+		now = sgring_now_ns();
+		at = at > now ? at - now : 0;
+		if (left_ns < 0 || left_ns > at)
+			left_ns = at;
+	}
 	if (device)
 		s->polls++;
 	else
 		s->sender_waits++;
-	ready = s->be->poll(s->be, fds, n, left_ns);
+	ready = sgring_poll(s, fds, n, left_ns);
 	if (ready <= 0)
 		return ready;
 	if (device && (fds[0].revents & (POLLHUP | POLLNVAL)) && !sgring_ready(s))
 		return -ENODEV;
 	while (n-- > device)
-		if (fds[n].revents & POLLHUP)
-			sgring_senders_check(s, fds[n].fd);
+		if (fds[n].revents & (POLLHUP | POLLNVAL))
+			sgring_sender_look(who[n]);
 	return 0;
+}
+
+int sgring_sender_failed(struct sgring *s)
+{
+	int err = s->sender_error;
+
+	s->sender_error = 0;
+	return sgring_fail(-err, "%s", s->sender_message);
 }
 
 /* Nothing is ready: why, or 0 if something may still come. */
@@ -95,20 +138,19 @@ static int what_happened(struct sgring *s)
 
 int sgring_wait(struct sgring *s, int timeout_ms)
 {
-	int64_t deadline = -1, left = -1;
+	int64_t left = -1, now, before = 0, waited = 0;
 	int err;
 
 	if (!s->owner)
 		return sgring_owner_only(s);
 	for (;;) {
-		if (s->sender_error) {
-			err = s->sender_error;
-			s->sender_error = 0;
-			return sgring_fail(-err, "%s", s->sender_message);
-		}
+		if (s->sender_error)
+			return sgring_sender_failed(s);
+		if (sgring_load_relaxed(&s->cancelled))
+			return sgring_fail(EINTR, "a cancellation ended the wait");
 		if (sgring_ready(s))
 			return 0;
-		sgring_senders_reap(s);
+		sgring_senders_work(s);
 		err = sgring_flush(s);
 		if (!err)
 			err = what_happened(s);
@@ -116,20 +158,28 @@ int sgring_wait(struct sgring *s, int timeout_ms)
 			return err;
 		if (sgring_ready(s))
 			return 0;
+		if (s->sender_error)
+			continue;
 		if (timeout_ms >= 0) {
-			if (deadline < 0)
-				deadline = sgring_now_ns() + timeout_ms * SGRING_MS_NS;
-			left = timeout_ms ? deadline - sgring_now_ns() : 0;
+			now = timeout_ms ? sgring_now_ns() : 0;
+			if (before && s->lent_slots < s->geometry.slot_count)
+				waited += now - before;
+			before = now;
+			left = timeout_ms * SGRING_MS_NS - waited;
 			if (left <= 0)
 				return sgring_fail(ETIMEDOUT, "no slot for %d ms", timeout_ms);
+			if (s->lent_slots == s->geometry.slot_count)
+				left = -1;
 		}
 		if (s->waiting == SGRING_SPIN) {
 			relax();
 			continue;
 		}
 		err = sleep_once(s, left);
-		if (err == -EINTR)
+		if (err == -EINTR && !sgring_load_relaxed(&s->cancelled))
 			return sgring_fail(EINTR, "a signal ended the wait");
+		if (err == -EINTR)
+			continue;
 		if (err == -ENODEV)
 			return sgring_fail(ENODEV, "the device is gone");
 		if (err)
@@ -153,6 +203,25 @@ int sgring_next(struct sgring *s, struct sgring_slot *slot, int timeout_ms)
 	return sgring_fail(ENODATA, "the stream has ended%s", slot->status ? ", not as asked" : "");
 }
 
+/* Every hold of the slot is a sender's. */
+static bool all_lent(const struct sgring_share *share)
+{
+	return share->lent > share->extra;
+}
+
+int sgring_check_held(const struct sgring *s, uint32_t index)
+{
+	if (index >= s->geometry.slot_count)
+		return sgring_fail(EINVAL, "%u is not one of %u slots", index,
+				   s->geometry.slot_count);
+	if (sgring_load_relaxed(&sgring_slot_info(s, index)->state) != SGRING_SLOT_APP)
+		return sgring_fail(EINVAL, "slot %u is not with the application", index);
+	if (all_lent(&s->shares[index]))
+		return sgring_fail(EINVAL, "slot %u is being sent already; sgring_hold() it first, once for each further receiver",
+				   index);
+	return 0;
+}
+
 int sgring_put(struct sgring *s, uint32_t index, uint64_t cookie)
 {
 	struct sgring_sqe *e;
@@ -162,6 +231,12 @@ int sgring_put(struct sgring *s, uint32_t index, uint64_t cookie)
 	if (index >= s->geometry.slot_count)
 		return sgring_fail(EINVAL, "%u is not one of %u slots", index,
 				   s->geometry.slot_count);
+	if (all_lent(&s->shares[index]))
+		return sgring_fail(EINVAL, "slot %u is being sent", index);
+	if (s->shares[index].extra) {
+		s->shares[index].extra--;
+		return 0;
+	}
 	e = sgring_sq_reserve(&s->rings.sq);
 	if (!e)
 		return sgring_fail(ENOBUFS, "slot %u: the SQ is full, some slot was returned twice",

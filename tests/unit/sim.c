@@ -49,7 +49,7 @@ static void set_state(struct sim *s, uint32_t state)
 
 static void set_slot(struct sim *s, uint32_t slot, uint32_t state)
 {
-	s->table[slot].state = state;
+	sgring_store_release(&s->table[slot].state, state);
 	s->table[slot].generation += state == SGRING_SLOT_ENGINE;
 	s->table[slot].time_ns = now_ns();
 }
@@ -207,6 +207,8 @@ static void transfer(struct sim *s)
 	s->sequence++;
 	s->stats.slots_done++;
 	s->stats.bytes_done += e.length_bytes;
+	sgring_store_release(&s->table[slot].sequence, e.sequence);
+	sgring_store_release(&s->table[slot].position_bytes, e.position_bytes);
 	set_slot(s, slot, SGRING_SLOT_APP);
 	push(s, &e);
 }

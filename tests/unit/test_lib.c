@@ -755,7 +755,8 @@ static void observer_sees_everything_and_changes_nothing(void **state)
 	assert_int_equal(sgring_query(o, &q), 0);
 	assert_string_equal(q.label, "sim");
 	assert_int_equal(sgring_geometry(o)->slot_count, 16);
-	assert_int_equal(sgring_slot_info(o, 9)->sequence, 0);
+	assert_int_equal(sgring_slot_info(o, 9)->sequence, 9);
+	assert_int_equal(sgring_slot_info(o, 9)->position_bytes, 9 * 65536);
 	assert_null(sgring_slot_info(o, 16));
 	assert_int_equal(sgring_layout(o, 0, &run, 1), 1);
 	assert_int_equal(run.chunk_bytes * run.chunks, 65536);
