@@ -100,6 +100,17 @@ static int open_data(struct recording *r)
 	return 0;
 }
 
+/* Is it of the recording that was read up to here, or one with a name like its? */
+static bool belongs(const struct recording *r)
+{
+	unsigned char wire[SGRING_HELLO_BYTES];
+	struct sgring_hello h;
+
+	/* What cannot be read is told when it is read. */
+	return pread(r->index_fd, wire, sizeof(wire), 0) != sizeof(wire) ||
+	       sgring_hello_unpack(&h, wire) || h.session == r->hello.session;
+}
+
 /* 1: there is no such part. */
 static int open_part(struct recording *r)
 {
@@ -109,6 +120,8 @@ static int open_part(struct recording *r)
 		return 1;
 	if (r->index_fd < 0 || size_of(r->index_fd, &r->index_bytes))
 		return fail(r, r->index_path, errno);
+	if (r->part > 1 && !belongs(r))
+		return 1;
 	if (open_data(r))
 		return -1;
 	r->greeted = false;

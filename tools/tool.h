@@ -23,6 +23,8 @@ int info_main(int argc, char **argv);
 int stat_main(int argc, char **argv);
 int record_main(int argc, char **argv);
 int send_main(int argc, char **argv);
+int recv_main(int argc, char **argv);
+int verify_main(int argc, char **argv);
 
 /* sgring.c: -j and -h of every command; the rest of the arguments, at most @most. */
 struct arguments {
