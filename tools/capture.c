@@ -268,17 +268,18 @@ static void sender_failed(struct capture *c, struct capture_sender *n)
 		progress_say(&c->progress, "going on without %s", n->url);
 }
 
-/* After a call that failed: is it a sender that has? */
-static bool look_for_failed_senders(struct capture *c)
+/* sgring_next() gave @err: has it told of a sender? Some were told of before. */
+static bool look_for_failed_senders(struct capture *c, int err)
 {
 	bool found = false;
 	unsigned int i;
 
 	for (i = 0; i < c->sender_count; i++) {
-		if (!c->senders[i].failed && sgring_tx_error(c->senders[i].tx)) {
-			sender_failed(c, &c->senders[i]);
-			found = true;
-		}
+		struct capture_sender *n = &c->senders[i];
+
+		if (!n->failed && sgring_tx_error(n->tx))
+			sender_failed(c, n);
+		found |= sgring_tx_error(n->tx) == err;
 	}
 	return found;
 }
@@ -392,7 +393,8 @@ static void take(struct capture *c)
 		} else if (err == -ENODATA) {
 			ended(c, &b, stopped);
 			return;
-		} else if (!look_for_failed_senders(c) && err != -ETIMEDOUT && err != -EINTR) {
+		} else if (!look_for_failed_senders(c, err) && err != -ETIMEDOUT &&
+			   err != -EINTR) {
 			library_says(c);
 			return;
 		}
@@ -447,7 +449,7 @@ static void flush(struct capture *c)
 			continue;
 		progress_say(&c->progress, "%s: given up, %" PRIu64 " slots are not known to have arrived",
 			     c->senders[i].url, st.held);
-		c->failed = true;
+		c->senders[i].failed = c->failed = true;
 	}
 }
 
@@ -508,7 +510,9 @@ static void print_sender(const struct capture_sender *n)
 		       t->resent_slots);
 	if (t->files > 1)
 		printf(", %" PRIu64 " files", t->files);
-	if (t->unsent_slots)
+	if (n->failed)
+		printf(", FAILED after %" PRIu64 " bytes", t->bytes);
+	else if (t->unsent_slots)
 		printf(", %" PRIu64 " SLOTS NOT SENT", t->unsent_slots);
 	putchar('\n');
 }

@@ -20,9 +20,15 @@ static const char help[] =
 	"  info NAME                      all about one: limits, memory, quirks\n"
 	"  stat NAME [SECONDS [COUNT]]    what it does, a line per interval\n"
 	"\n"
+	"Capture, without a copy, and no loss is silent:\n"
+	"  record NAME -o RUN             to RUN.data, with RUN.index beside it\n"
+	"  send NAME URL...               to tcp://HOST:PORT, udp://HOST:PORT\n"
+	"  recv :PORT -o RUN              what \"send\" sends, to RUN.data and RUN.index\n"
+	"  verify RUN                     is all of it there\n"
+	"\n"
 	"NAME is a label (rx0), a device (sgring0) or a path. \"sgring COMMAND --help\"\n"
 	"tells more.\n"
-	"Exit: 0; 2 there is nothing to tell; 1 it did not work.\n";
+	"Exit: 0; 2 data was lost, or there is nothing to tell; 1 it did not work.\n";
 
 static const struct {
 	const char *name;
@@ -31,6 +37,10 @@ static const struct {
 	{ "list", list_main },
 	{ "info", info_main },
 	{ "stat", stat_main },
+	{ "record", record_main },
+	{ "send", send_main },
+	{ "recv", recv_main },
+	{ "verify", verify_main },
 };
 
 int library_failed(void)
@@ -158,8 +168,9 @@ void catch_interrupts(void (*second)(void))
 	at_second = second;
 	signal(SIGPIPE, SIG_IGN);
 	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		/* What nohup or a shell's background ignores stays ignored. */
-		if (!sigaction(numbers[i], NULL, &old) && old.sa_handler != SIG_IGN)
+		/* nohup stays nohup; but kill -INT ends what a script runs in the background. */
+		if (numbers[i] != SIGHUP ||
+		    (!sigaction(SIGHUP, NULL, &old) && old.sa_handler != SIG_IGN))
 			sigaction(numbers[i], &action, NULL);
 }
 
