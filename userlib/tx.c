@@ -20,7 +20,9 @@
 #define BACKOFF_NS (50 * SGRING_MS_NS)
 #define BACKOFF_MAX_NS (1000 * SGRING_MS_NS)
 
-static const struct sgring_tx_kind *const kinds[] = { &sgring_tx_tcp, &sgring_tx_udp };
+static const struct sgring_tx_kind *const kinds[] = {
+	&sgring_tx_tcp, &sgring_tx_udp, &sgring_tx_file,
+};
 
 static const char no_kind[] =
 	"expected tcp://host:port, udp://host:port or file:path";
@@ -351,7 +353,7 @@ static void work(struct sgring_tx *t, bool reap)
 	uint64_t returned = s->rings.returned;
 	int err = 0;
 
-	if (reap && t->kind->outstanding(t)) {
+	if (reap && (t->kind->outstanding(t) || (t->due_ns && sgring_now_ns() >= t->due_ns))) {
 		err = t->kind->reap(t);
 		if (err && !t->error)
 			has_failed(t, err);
@@ -388,6 +390,8 @@ static int64_t deadline(const struct sgring_tx *t)
 		return t->retry_ns > sgring_now_ns() ? t->retry_ns : sgring_now_ns() + NAP_NS;
 	if (t->blocked == SGRING_TX_LATER)
 		at = t->retry_ns;
+	if (t->due_ns && t->due_ns < at)
+		at = t->due_ns;
 	if (t->since_ns && t->since_ns + t->options.timeout_ms * SGRING_MS_NS < at)
 		at = t->since_ns + t->options.timeout_ms * SGRING_MS_NS;
 	return at;

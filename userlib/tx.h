@@ -138,6 +138,7 @@ struct sgring_tx_kind {
 
 extern const struct sgring_tx_kind sgring_tx_tcp;
 extern const struct sgring_tx_kind sgring_tx_udp;
+extern const struct sgring_tx_kind sgring_tx_file;
 
 /**
  * struct sgring_tx_engine - how the messages of a socket get to the kernel
@@ -192,6 +193,7 @@ extern const struct sgring_tx_engine sgring_tx_msg;
  * @hello_ns: datagrams: when it was sent
  * @blocked: enum sgring_tx_blocked
  * @retry_ns: when to go on: SGRING_TX_LATER, or the next attempt to connect
+ * @due_ns: when reap() is to be called although nobody tells; 0: it is not
  * @progress: counts whatever moves
  * @seen: @progress at @since_ns
  * @since_ns: nothing has moved since; 0: not known, or nothing has to
@@ -240,6 +242,7 @@ struct sgring_tx {
 
 	uint32_t blocked;
 	int64_t retry_ns;
+	int64_t due_ns;
 	uint64_t progress;
 	uint64_t seen;
 	int64_t since_ns;
