@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sgring(1): the files of a recording. */
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,6 +15,7 @@
 
 #define WRITE_BEHIND (32U << 20)	/* data is sent to the disk in pieces of this */
 #define INDEX_RESERVE 65536U
+#define LENGTH_AT 44U			/* in an entry */
 
 static const char *const extensions[] = { ".data", ".index", ".sigmf-data", ".sigmf-meta" };
 
@@ -350,37 +352,50 @@ int recorder_data(struct recorder *r, const void *data, size_t bytes, size_t *wr
 	return 0;
 }
 
-int recorder_flush(struct recorder *r)
+/* Of what waits, @written bytes are in the file: how many are whole, and their data. */
+static size_t whole_frames(const struct recorder *r, size_t written, uint64_t *described)
 {
-	size_t done = 0;
-	ssize_t n;
-	int err;
+	size_t at = 0, bytes;
+	uint32_t length;
 
-	while (done < r->waiting) {
-		n = pwrite(r->index_fd, r->buffer + done, r->waiting - done,
-			   (off_t)(r->index_bytes + done));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			/* Whole entries only; recorder_close() cuts off the data of these. */
-			err = unwritable(r, r->index_path, r->index_bytes, errno);
-			if (ftruncate(r->index_fd, (off_t)r->index_bytes))
-				err = unwritable(r, r->index_path, r->index_bytes, errno);
-			r->waiting = r->waiting_described = 0;
-			return err;
-		}
-		done += (size_t)n;
+	*described = 0;
+	for (;; at += bytes) {
+		bool hello = at < r->waiting && sgring_frame_is_hello(r->buffer + at);
+
+		bytes = hello ? SGRING_HELLO_BYTES : SGRING_ENTRY_BYTES;
+		if (at + bytes > written)
+			return at;
+		memcpy(&length, r->buffer + at + LENGTH_AT, sizeof(length));
+		*described += hello ? 0 : le32toh(length);
 	}
-	r->index_bytes += done;
-	r->described += r->waiting_described;
-	r->waiting = r->waiting_described = 0;
-	return reserve(r);
 }
 
-static int append(struct recorder *r, size_t bytes, uint64_t described)
+int recorder_flush(struct recorder *r)
+{
+	uint64_t described;
+	size_t done = 0;
+	ssize_t n;
+	int err = 0;
+
+	while (done < r->waiting && !err) {
+		n = pwrite(r->index_fd, r->buffer + done, r->waiting - done,
+			   (off_t)(r->index_bytes + done));
+		if (n >= 0)
+			done += (size_t)n;
+		else if (errno != EINTR)
+			err = unwritable(r, r->index_path, r->index_bytes + done, errno);
+	}
+	/* What did not fit is cut off, and recorder_close() cuts off its data. */
+	r->index_bytes += whole_frames(r, done, &described);
+	r->described += described;
+	r->full = r->full || err;
+	r->waiting = 0;
+	return err ? err : reserve(r);
+}
+
+static int append(struct recorder *r, size_t bytes)
 {
 	r->waiting += bytes;
-	r->waiting_described += described;
 	return r->waiting + SGRING_HELLO_BYTES > sizeof(r->buffer) ? recorder_flush(r) : 0;
 }
 
@@ -388,19 +403,19 @@ int recorder_hello(struct recorder *r, const struct sgring_hello *hello)
 {
 	struct sgring_hello h = *hello;
 
-	if (r->index_fd < 0)
-		return 0;
+	if (r->index_fd < 0 || r->full)
+		return r->full ? -ENOSPC : 0;
 	h.align_bytes = 1;
 	sgring_hello_pack(r->buffer + r->waiting, &h);
-	return append(r, SGRING_HELLO_BYTES, 0);
+	return append(r, SGRING_HELLO_BYTES);
 }
 
 int recorder_entry(struct recorder *r, const struct sgring_cqe *entry)
 {
-	if (r->index_fd < 0)
-		return 0;
+	if (r->index_fd < 0 || r->full)
+		return r->full ? -ENOSPC : 0;
 	sgring_entry_pack(r->buffer + r->waiting, entry);
-	return append(r, SGRING_ENTRY_BYTES, entry->length_bytes);
+	return append(r, SGRING_ENTRY_BYTES);
 }
 
 static int finish(struct recorder *r, int fd, const char *path, uint64_t bytes)

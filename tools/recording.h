@@ -114,7 +114,7 @@ enum recorder_flags {
  * @reserved: bytes the index file has room for, whatever else fills the disk
  * @started: bytes of data the kernel was asked to write to the disk already
  * @waiting: bytes of entries that wait to be written
- * @waiting_described: bytes of data these describe
+ * @full: some of them could not, so nothing can follow
  * @error: what went wrong, one line
  */
 struct recorder {
@@ -128,7 +128,7 @@ struct recorder {
 	uint64_t reserved;
 	uint64_t started;
 	size_t waiting;
-	uint64_t waiting_described;
+	bool full;
 	char error[PATH_MAX + 512];
 	unsigned char buffer[4096];
 };
