@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "capture.h"
 
@@ -157,13 +158,37 @@ static bool go_real_time(const struct capture *c)
 	return false;
 }
 
+/* The library speaks of its flags; here they are options. */
+static const char *our_words(const char *line)
+{
+	static const struct {
+		const char *flag, *option;
+	} words[] = {
+		{ "SGRING_TX_OVERWRITE", "--overwrite" }, { "SGRING_TX_PAD", "--pad" },
+		{ "SGRING_TX_RAW", "--raw" }, { "SGRING_TX_SQPOLL", "--sqpoll" },
+	};
+	static char text[512];
+	const char *at;
+	size_t i;
+
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		at = strstr(line, words[i].flag);
+		if (!at)
+			continue;
+		snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - line), line, words[i].option,
+			 at + strlen(words[i].flag));
+		return text;
+	}
+	return line;
+}
+
 /* Before it runs, quiet means quiet; later a person should know. */
 static void say(void *context, const char *line)
 {
 	struct capture *c = context;
 
 	if (!c->quiet || c->start_ns)
-		progress_say(&c->progress, "%s", line);
+		progress_say(&c->progress, "%s", our_words(line));
 }
 
 static bool open_senders(struct capture *c)
@@ -179,7 +204,7 @@ static bool open_senders(struct capture *c)
 		n->options.say = say;
 		n->options.context = c;
 		if (sgring_tx_open(&n->tx, c->stream, n->url, &n->options)) {
-			library_failed();
+			progress_say(&c->progress, "%s", our_words(sgring_errmsg()));
 			return false;
 		}
 		n->method = sgring_tx_method(n->tx);
@@ -263,7 +288,7 @@ static void sender_failed(struct capture *c, struct capture_sender *n)
 {
 	n->failed = true;
 	c->failed = true;
-	progress_say(&c->progress, "%s", sgring_errmsg());
+	progress_say(&c->progress, "%s", our_words(sgring_errmsg()));
 	if (working_senders(c))
 		progress_say(&c->progress, "going on without %s", n->url);
 }
@@ -453,6 +478,20 @@ static void flush(struct capture *c)
 	}
 }
 
+/* What a failed one still has under way counts too, if it comes to an end soon. */
+static void take_stats(struct capture *c, struct capture_sender *n)
+{
+	unsigned int i;
+
+	for (i = 0; i < 100; i++) {
+		sgring_tx_stats(n->tx, &n->stats);
+		if (!n->failed || !n->stats.outstanding)
+			return;
+		usleep(2000);
+		sgring_work(c->stream);
+	}
+}
+
 static void close_all(struct capture *c)
 {
 	unsigned int i;
@@ -462,7 +501,7 @@ static void close_all(struct capture *c)
 
 		if (!n->tx)
 			continue;
-		sgring_tx_stats(n->tx, &n->stats);
+		take_stats(c, n);
 		/* One that has failed has said so. */
 		if (sgring_tx_close(n->tx) && !n->failed && interrupts < 2)
 			library_says(c);
@@ -480,9 +519,25 @@ static double seconds(uint64_t ns)
 	return (double)ns / 1e9;
 }
 
+/* What was taken from the stream, unless no sender brought it to its end. */
+static uint64_t delivered(const struct capture *c)
+{
+	uint64_t most = 0;
+	unsigned int i;
+
+	for (i = 0; i < c->sender_count; i++) {
+		if (!c->senders[i].failed)
+			return c->bytes;
+		if (c->senders[i].stats.bytes > most)
+			most = c->senders[i].stats.bytes;
+	}
+	return most;
+}
+
 static double rate(const struct capture *c)
 {
-	return c->end_ns > c->start_ns ? (double)c->bytes / seconds(c->end_ns - c->start_ns) : 0;
+	return c->end_ns > c->start_ns ?
+	       (double)delivered(c) / seconds(c->end_ns - c->start_ns) : 0;
 }
 
 static double calls_per_slot(const struct capture *c)
@@ -499,8 +554,9 @@ static void print_sender(const struct capture_sender *n)
 {
 	const struct sgring_tx_stats *t = &n->stats;
 
-	printf("%s: %s, %" PRIu64 " sends without a copy, %" PRIu64 " copied by the kernel", n->url,
-	       method_word(n->method), t->zerocopy, t->copied);
+	printf("%s: %s, %" PRIu64 " %s without a copy, %" PRIu64 " copied by the kernel", n->url,
+	       method_word(n->method), t->zerocopy,
+	       strncmp(n->url, "file:", 5) ? "sends" : "writes", t->copied);
 	if (t->copied_bytes)
 		printf(", %s copied by the library", size_words(t->copied_bytes));
 	if (t->padded_bytes)
@@ -522,8 +578,8 @@ static void print_summary(const struct capture *c)
 	const struct sgring_stats *st = &c->stats;
 	unsigned int i;
 
-	printf("%s %" PRIu64 " bytes (%s) in %" PRIu64 " slots, %s, %s\n", c->done, c->bytes,
-	       size_words(c->bytes), c->slots, duration_words(c->end_ns - c->start_ns),
+	printf("%s %" PRIu64 " bytes (%s) of %" PRIu64 " slots, %s, %s\n", c->done, delivered(c),
+	       size_words(delivered(c)), c->slots, duration_words(c->end_ns - c->start_ns),
 	       rate_words(rate(c)));
 	if (c->lost_bytes || c->failed_slots)
 		printf("LOST %" PRIu64 " bytes in %" PRIu64 " gaps, of it dropped %" PRIu64
@@ -550,7 +606,7 @@ static void json_sender(const struct capture_sender *n)
 	json_string("url", n->url);
 	json_string("method", method_word(n->method));
 	json_string("choice", n->choice);
-	json_number("failed", n->failed);
+	json_bool("failed", n->failed);
 	json_number("slots", t->slots);
 	json_number("bytes", t->bytes);
 	json_number("frame_bytes", t->frame_bytes);
@@ -576,7 +632,7 @@ static void json_members(const struct capture *c)
 	unsigned int i;
 
 	json_string("stream", c->name);
-	json_number("bytes", c->bytes);
+	json_number("bytes", delivered(c));
 	json_number("slots", c->slots);
 	json_rate("seconds", seconds(c->end_ns - c->start_ns));
 	json_rate("bytes_per_s", rate(c));
@@ -594,8 +650,8 @@ static void json_members(const struct capture *c)
 	json_number("timer_runs", st->timer_runs);
 	json_number("gate_waits", st->gate_waits);
 	json_rate("gate_wait_seconds", seconds(st->gate_wait_ns));
-	json_number("bounced", !!(st->flags & SGRING_STATS_BOUNCED));
-	json_number("interrupted", interrupts > 0);
+	json_bool("bounced", !!(st->flags & SGRING_STATS_BOUNCED));
+	json_bool("interrupted", interrupts > 0);
 	json_open("senders", '[');
 	for (i = 0; i < c->sender_count; i++)
 		json_sender(&c->senders[i]);

@@ -20,6 +20,7 @@ static const char help[] =
 	"checks the two.\n"
 	"\n"
 	"  -o, --output NAME      path without extension; or a block device, with --raw\n"
+	"                         and --overwrite\n"
 	"\n"
 	CAPTURE_HELP_LIMITS
 	"\n"
@@ -29,7 +30,7 @@ static const char help[] =
 	"      --raw              no index\n"
 	"      --pad              every slot begins on a block of the disk, zeroes before it\n"
 	"                         where it must: slots of odd lengths without a copy\n"
-	"      --overwrite        write over files that exist\n"
+	"      --overwrite        write over files that exist, or a block device\n"
 	"      --sigmf            SigMF: NAME.sigmf-data, and NAME.sigmf-meta in the end\n"
 	"      --datatype TYPE    for it: ci16_le, cf32_le, ...; default ru8, plain bytes\n"
 	"      --sample-rate HZ   for it: 2.4M, 61.44e6\n"
@@ -145,7 +146,11 @@ static bool find_output(struct record *r, const struct capture *c)
 static void warn_if_too_small(const struct record *r, const struct capture *c)
 {
 	uint64_t left = room(r, 0);
+	struct stat st;
 
+	/* What is written over makes room. */
+	if (!r->device && left != UINT64_MAX && !stat(r->path, &st))
+		left += (uint64_t)st.st_blocks * 512;
 	if (c->size_bytes && left < c->size_bytes)
 		fprintf(stderr, "sgring: warning: there is room for %s only, and --size is %s\n",
 			size_words(left), size_words(c->size_bytes));
