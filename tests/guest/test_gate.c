@@ -352,6 +352,16 @@ static void short_packets_wait_as_well(void **state)
 	right_with_gate("rx0", lane_tcp, &plain, 8 * MIB);
 }
 
+static bool kernel_before(int version, int patchlevel)
+{
+	struct utsname u;
+	int v, p;
+
+	assert_int_equal(uname(&u), 0);
+	assert_int_equal(sscanf(u.release, "%d.%d", &v, &p), 2);
+	return v < version || (v == version && p < patchlevel);
+}
+
 /* ---- what happens to the owner and its mapping in the middle of sends ---- */
 
 static void others_take_memory(void)
@@ -571,7 +581,11 @@ static void a_childs_mapping_is_no_holder(void **state)
 	pid_t pid;
 
 	(void)state;
-	assert_int_equal(madvise(s.data, s.geometry.data_bytes, MADV_DOFORK), 0);
+	/* Newer kernels refuse it for the mappings of devices: then there is none. */
+	if (madvise(s.data, s.geometry.data_bytes, MADV_DOFORK)) {
+		assert_false(kernel_before(6, 12));
+		skip();
+	}
 	pid = fork();
 	assert_true(pid >= 0);
 	if (!pid) {
@@ -683,16 +697,6 @@ static int ring_register(int ring, void *data, size_t bytes)
 	struct iovec v = { data, bytes };
 
 	return syscall(__NR_io_uring_register, ring, IORING_REGISTER_BUFFERS, &v, 1) ? -errno : 0;
-}
-
-static bool kernel_before(int version, int patchlevel)
-{
-	struct utsname u;
-	int v, p;
-
-	assert_int_equal(uname(&u), 0);
-	assert_int_equal(sscanf(u.release, "%d.%d", &v, &p), 2);
-	return v < version || (v == version && p < patchlevel);
 }
 
 /* Registered, where the kernel registers pages of a device; false where it refuses. */
