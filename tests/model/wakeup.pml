@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Does the kernel ever sleep over a full SQ? The letters are those of the drawing
- * in uapi/linux/sgring_ring.h.
+ * Does the kernel ever sleep over a full SQ, or over a slot at the gate that others
+ * have let go of? The letters are those of the drawing in uapi/linux/sgring_ring.h.
  *
  * Memory is weak: a store waits in its process's buffer, where others do not see
  * it, until some later moment; only a full barrier waits for that moment. A
  * release store waits for the stores before it, here the entry itself.
  *
- * NO_I, NO_L and NO_RELEASE leave out one of them: then the model must fail.
+ * Who holds the pages of a slot tells nobody when they let go, and may never. So a
+ * timer goes on while slots are at the gate; its runs that find nothing change
+ * nothing, and are left out.
+ *
+ * NO_I, NO_L and NO_RELEASE leave out one of the barriers, NO_TIMER that timer, and
+ * NO_ASK asks for no kick while slots are at the gate: then the model must fail.
  */
 #define ITEMS 3
 
@@ -19,6 +24,9 @@ bool flag, flag_next;		/* NEED_WAKEUP, the same */
 bool flag_waits;
 byte consumer;			/* the kernel's own truth */
 bool idle;			/* nobody looks at the SQ any more */
+bool held[ITEMS];		/* others have the slot's pages ... */
+bool for_good[ITEMS];		/* ... and keep them */
+bool gated[ITEMS];		/* the kernel has the slot, and waits for them */
 bool kicked;
 bool finished;
 
@@ -42,6 +50,11 @@ active proctype application()
 
 	do
 	:: i < ITEMS ->
+		if					/* sent, and returned at once */
+		:: held[i] = true
+		:: atomic { held[i] = true; for_good[i] = true }
+		:: skip
+		fi;
 		entry_waits[i] = true;			/* write the entry */
 #ifndef NO_RELEASE
 		!entry_waits[i];			/* A is a release: after the entry */
@@ -64,12 +77,34 @@ active proctype application()
 	finished = true
 }
 
-/* One pass: B, copy, C. The entry must be there when the index says so. */
+/* Those who hold pages: an skb, a pipe. */
+active proctype holders()
+{
+end:
+	do
+	:: held[0] && !for_good[0] -> held[0] = false
+	:: held[1] && !for_good[1] -> held[1] = false
+	:: held[2] && !for_good[2] -> held[2] = false
+	od
+}
+
+#define PASSES(i)	(gated[i] && !held[i])
+#define ANY_PASSES	(PASSES(0) || PASSES(1) || PASSES(2))
+#define ANY_GATED	(gated[0] || gated[1] || gated[2])
+
+/* One pass: the gate; B, copy, C. The entry must be there when the index says so. */
 inline take()
 {
 	do
+	:: PASSES(0) -> gated[0] = false
+	:: PASSES(1) -> gated[1] = false
+	:: PASSES(2) -> gated[2] = false
+	:: else -> break
+	od;
+	do
 	:: consumer < producer ->
 		assert(entry[consumer] == 1);
+		gated[consumer] = held[consumer];
 		consumer++
 	:: else -> break
 	od
@@ -88,6 +123,14 @@ looking:	/* the timer's passes: as many as it likes, then it gives up */
 	:: goto looking
 	:: skip
 	fi;
+#ifdef NO_ASK
+	do
+	:: ANY_GATED ->
+		(producer != consumer || ANY_PASSES);	/* the timer, for ever */
+		take()
+	:: else -> break
+	od;
+#endif
 	store_flag(true);				/* K */
 #ifndef NO_L
 	!flag_waits;					/* L: full barrier */
@@ -99,7 +142,13 @@ looking:	/* the timer's passes: as many as it likes, then it gives up */
 	:: else -> idle = true
 	fi;
 end:
-	kicked -> kicked = false; idle = false;
+	if
+	:: kicked -> kicked = false
+#ifndef NO_TIMER
+	:: ANY_PASSES					/* the timer, slower and slower */
+#endif
+	fi;
+	idle = false;
 	take();
 	store_flag(false);				/* the engine is busy again ... */
 	goto looking					/* ... until it runs dry once more */
@@ -109,5 +158,8 @@ end:
 active proctype judge()
 {
 end:
-	timeout -> assert(!finished || consumer == ITEMS)
+	timeout ->
+		assert(!finished || consumer == ITEMS);
+		assert(!ANY_PASSES);
+		assert(flag)	/* and the kernel rests, whoever holds what */
 }
