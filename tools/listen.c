@@ -5,6 +5,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -31,7 +32,7 @@ bool place_parse(struct place *p, const char *text)
 	if (n >= sizeof(p->host) || !*colon || strlen(colon) >= sizeof(p->port))
 		return false;
 	/* What is no number is a service's name, if there is a colon before it. */
-	if (colon == text && strspn(text, "0123456789") != strlen(text))
+	if (strspn(colon, "0123456789") != strlen(colon) ? colon == text : atol(colon) > 65535)
 		return false;
 	memcpy(p->host, host, n);
 	p->host[n] = 0;

@@ -173,19 +173,29 @@ static const unsigned char *look(struct recording *r, size_t bytes)
 	return r->buffer + (r->index_at - r->buffer_at);
 }
 
+/* look() gave nothing: an error, or the end. */
+static int no_more(struct recording *r)
+{
+	if (r->error[0])
+		return -1;
+	if (!r->greeted)
+		return damaged(r, r->index_at, "it ends before its hello does: nothing was recorded");
+	return RECORDING_TAIL;
+}
+
 static int read_hello(struct recording *r)
 {
 	const unsigned char *wire = look(r, SGRING_HELLO_BYTES);
 	uint32_t align = r->hello.align_bytes;
 
 	if (!wire)
-		return r->error[0] ? -1 : RECORDING_TAIL;
+		return no_more(r);
 	if (sgring_hello_unpack(&r->hello, wire))
 		return damaged(r, r->index_at, sgring_errmsg());
 	if (r->greeted && r->hello.align_bytes != align)
 		return damaged(r, r->index_at, "hello: another alignment than before");
 	if (!look(r, r->hello.hello_bytes))
-		return r->error[0] ? -1 : RECORDING_TAIL;
+		return no_more(r);
 	r->index_at += r->hello.hello_bytes;
 	r->greeted = true;
 	return RECORDING_HELLO;
@@ -197,7 +207,7 @@ static int read_entry(struct recording *r)
 	uint64_t align = r->hello.align_bytes;
 
 	if (!wire)
-		return r->error[0] ? -1 : RECORDING_TAIL;
+		return no_more(r);
 	if (sgring_entry_unpack(&r->entry, wire, &r->hello))
 		return damaged(r, r->index_at, sgring_errmsg());
 	if (r->data_end > INT64_MAX - align - r->entry.length_bytes)
@@ -220,10 +230,8 @@ static int read_item(struct recording *r)
 	if (r->index_at == r->index_bytes && r->greeted)
 		return RECORDING_TAIL;
 	wire = look(r, 8);
-	if (!wire && !r->error[0] && !r->greeted)
-		return damaged(r, r->index_at, "it ends before its hello: nothing was recorded");
 	if (!wire)
-		return r->error[0] ? -1 : RECORDING_TAIL;
+		return no_more(r);
 	if (!r->greeted || sgring_frame_is_hello(wire))
 		return read_hello(r);
 	return read_entry(r);
