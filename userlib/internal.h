@@ -107,8 +107,8 @@ int64_t sgring_senders_deadline(const struct sgring *s);
 /* What they wait for; not @all: those that cannot hand over what they have. */
 unsigned int sgring_senders_pollfds(struct sgring *s, struct pollfd *fds,
 				    struct sgring_tx **who, unsigned int room, bool all);
-/* Its descriptor says something is wrong. */
-void sgring_sender_look(struct sgring_tx *tx);
+/* What was polled for it. */
+void sgring_sender_look(struct sgring_tx *tx, int revents);
 /* Had it every slot so far: may the rest go to it too? */
 bool sgring_tx_had_all(const struct sgring_tx *tx);
 /* Has it the last end-of-stream entry? */

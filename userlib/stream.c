@@ -357,7 +357,7 @@ static int wind_up(struct sgring *s)
 	case SGRING_STATE_ARMED:
 	case SGRING_STATE_RUNNING:
 	case SGRING_STATE_STOPPING:
-		err = sgring_stop(s, s->cancelled ? 0 : SGRING_STOP_DRAIN, 0);
+		err = sgring_stop(s, sgring_load_relaxed(&s->cancelled) ? 0 : SGRING_STOP_DRAIN, 0);
 		if (err > 0 || err == -EBADFD)	/* it was stopped for us: suspend, unbind */
 			err = 0;
 		break;
@@ -365,7 +365,7 @@ static int wind_up(struct sgring *s)
 		err = sgring_fail(ENODEV, "the device is gone");
 		break;
 	}
-	if (s->sender_count == 1 && !s->cancelled && sgring_tx_had_all(s->senders))
+	if (s->sender_count == 1 && !sgring_load_relaxed(&s->cancelled) && sgring_tx_had_all(s->senders))
 		tx = s->senders;
 	while (sgring_ready(s)) {
 		sgring_slot_of(s, sgring_peek(s, 0), &slot);

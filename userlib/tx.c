@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/timerfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tx.h"
 
@@ -316,7 +318,7 @@ static void watch(struct sgring_tx *t)
 {
 	int64_t now;
 
-	if (t->lost || (!sgring_tx_queued(t) && !(t->kind->reopen && t->kind->outstanding(t)))) {
+	if (t->lost || (!sgring_tx_queued(t) && !(t->kind->timed && t->kind->outstanding(t)))) {
 		t->since_ns = 0;
 		return;
 	}
@@ -386,8 +388,8 @@ static int64_t deadline(const struct sgring_tx *t)
 		return at;
 	if (t->lost && t->kind->outstanding(t))
 		return sgring_now_ns() + NAP_NS;
-	if (t->lost)
-		return t->retry_ns > sgring_now_ns() ? t->retry_ns : sgring_now_ns() + NAP_NS;
+	if (t->lost)	/* there is a pause, or pollfds() has the attempt */
+		return t->retry_ns > sgring_now_ns() ? t->retry_ns : sgring_now_ns() + 10 * NAP_NS;
 	if (t->blocked == SGRING_TX_LATER)
 		at = t->retry_ns;
 	if (t->due_ns && t->due_ns < at)
@@ -413,7 +415,7 @@ static int wait_for(struct sgring_tx *t, int64_t until_ns, bool nap)
 	t->stream->sender_waits++;
 	err = sgring_poll(t->stream, fds, n, left);
 	for (i = 0; err > 0 && i < n; i++)
-		t->look |= !!(fds[i].revents & (POLLHUP | POLLNVAL));
+		sgring_sender_look(t, fds[i].revents);
 	return err < 0 ? err : 0;
 }
 
@@ -431,6 +433,10 @@ static int take_options(struct sgring_tx *t, const struct sgring_tx_options *the
 	err = sgring_take_options(o, sizeof(*o), theirs, first);
 	if (err)
 		return err;
+	o->interface = o->interface ? strdup(o->interface) : NULL;
+	o->index = o->index ? strdup(o->index) : NULL;
+	if (theirs && (!o->interface != !theirs->interface || !o->index != !theirs->index))
+		return sgring_fail(ENOMEM, "no memory");
 	if (o->flags & ~flags || o->method > SGRING_TX_DIRECT || o->reserved)
 		return sgring_fail(EINVAL, "sender options: unknown value of %s",
 				   o->flags & ~flags ? "flags" : o->reserved ? "reserved" : "method");
@@ -440,10 +446,6 @@ static int take_options(struct sgring_tx *t, const struct sgring_tx_options *the
 		o->batch_slots = s->geometry.slot_count < 32 ? s->geometry.slot_count / 2 : 16;
 	if (!o->batch_slots || o->batch_slots > s->geometry.slot_count)
 		o->batch_slots = 1;
-	if (o->interface)
-		o->interface = strdup(o->interface);
-	if (o->index)
-		o->index = strdup(o->index);
 	return 0;
 }
 
@@ -459,6 +461,7 @@ static int tx_new(struct sgring_tx **tx, struct sgring *s, const struct sgring_t
 		return sgring_fail(ENOMEM, "no memory");
 	t->stream = s;
 	t->fd = -1;
+	t->timer_fd = -1;
 	t->batch = 1;
 	t->epoch = (uint32_t)s->rings.ends + 1;
 	t->slots_before = s->rings.slots;
@@ -473,6 +476,9 @@ static int tx_new(struct sgring_tx **tx, struct sgring *s, const struct sgring_t
 	t->with = calloc(s->geometry.slot_count, sizeof(*t->with));
 	if (!t->with)
 		return sgring_fail(ENOMEM, "no memory");
+	t->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (t->timer_fd < 0)
+		return sgring_fail(errno, "cannot make a timer: too many open files?");
 	while (!t->session)
 		if (getrandom(&t->session, sizeof(t->session), 0) < 0)
 			t->session = (uint64_t)sgring_now_ns();
@@ -488,6 +494,8 @@ static void tx_free(struct sgring_tx *t)
 
 	if (!t)
 		return;
+	if (t->timer_fd >= 0)
+		close(t->timer_fd);
 	for (n = 0; n < t->room; n++)
 		free(t->items[n]);
 	free((char *)(uintptr_t)t->options.interface);
@@ -689,7 +697,7 @@ static int flush(struct sgring_tx *t, int64_t timeout_ns)
 		err = wait_for(t, until, !settled);
 		if (err == -EINTR)
 			return sgring_fail(EINTR, "%s the wait",
-					   t->stream->cancelled ? "a cancellation ended" :
+					   sgring_load_relaxed(&t->stream->cancelled) ? "a cancellation ended" :
 					   "a signal ended");
 		if (err)
 			return sgring_fail(-err, "%s: cannot wait (error %d)", t->peer, -err);
@@ -741,7 +749,7 @@ int sgring_tx_close(struct sgring_tx *t)
 		err = flush(t, t->options.timeout_ms * SGRING_MS_NS);
 		if (!err)
 			break;
-		if (err == -EINTR && !t->stream->cancelled)
+		if (err == -EINTR && !sgring_load_relaxed(&t->stream->cancelled))
 			err = 0;
 	}
 	if (err) {
@@ -820,9 +828,11 @@ unsigned int sgring_senders_pollfds(struct sgring *s, struct pollfd *fds,
 	return n;
 }
 
-void sgring_sender_look(struct sgring_tx *t)
+void sgring_sender_look(struct sgring_tx *t, int revents)
 {
-	t->look = true;
+	/* An error with something outstanding is a notification: reap() takes it. */
+	t->look |= revents & (POLLHUP | POLLNVAL) ||
+		   (revents & POLLERR && !t->kind->outstanding(t));
 }
 
 bool sgring_tx_had_all(const struct sgring_tx *t)
@@ -848,7 +858,18 @@ int sgring_work(struct sgring *s)
 
 unsigned int sgring_tx_pollfds(const struct sgring_tx *t, struct pollfd *fds, unsigned int room)
 {
-	return t->error ? 0 : t->kind->pollfds(t, fds, room);
+	unsigned int n = t->error ? 0 : t->kind->pollfds(t, fds, room);
+	int64_t at = deadline(t);
+	const struct itimerspec when = {
+		.it_value = { .tv_sec = (time_t)(at / 1000000000), .tv_nsec = (long)(at % 1000000000) },
+	};
+	int saved = errno;
+
+	if (at != INT64_MAX && n < room &&
+	    !timerfd_settime(t->timer_fd, TFD_TIMER_ABSTIME, &when, NULL))
+		fds[n++] = (struct pollfd){ .fd = t->timer_fd, .events = POLLIN };
+	errno = saved;
+	return n;
 }
 
 void sgring_tx_stats_sized(const struct sgring_tx *t, struct sgring_tx_stats *st, size_t size)

@@ -101,6 +101,7 @@ struct sgring_loans {
 /**
  * struct sgring_tx_kind - where a sender's data goes
  * @scheme: of its URLs
+ * @timed: what is outstanding is let go of in time, or it has failed
  * @open: connect, or open; @where is the URL after the scheme. Sets @method and
  *	@choice of the sender. What it got must be released if it fails
  * @push: hand over what can be without waiting, from item @head on; 0, or -errno if
@@ -122,6 +123,7 @@ struct sgring_loans {
  */
 struct sgring_tx_kind {
 	const char *scheme;
+	bool timed;
 	int (*open)(struct sgring_tx *tx, const char *where);
 	int (*push)(struct sgring_tx *tx);
 	int (*reap)(struct sgring_tx *tx);
@@ -206,6 +208,7 @@ extern const struct sgring_tx_engine sgring_tx_msg;
  * @look: its descriptor has something to say: check()
  * @said_copied: the caller was told
  * @slots_before: the stream's count when it was opened
+ * @timer_fd: for event loops: when it wants to go on by itself
  * @fd: of sockets; -1: none
  * @data: of the kind
  * @engine: of sockets
@@ -256,6 +259,7 @@ struct sgring_tx {
 	bool said_copied;
 	uint64_t slots_before;
 
+	int timer_fd;
 	int fd;
 	void *data;
 	const struct sgring_tx_engine *engine;

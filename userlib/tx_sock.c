@@ -52,6 +52,7 @@
 #define FRAGMENTS 16U		/* pieces of memory in a packet: MAX_SKB_FRAGS, at least */
 #define SEGMENTS 64U		/* datagrams in a message: UDP_MAX_SEGMENTS */
 #define DATAGRAM_MIN 512U
+#define STALE 16U		/* reports in a row that may be about datagrams long sent */
 #define FRAMES_MAX (16U << 20)	/* memory for frames, unless one slot needs more */
 #define TCP_FRAME (SGRING_HELLO_BYTES + SGRING_ENTRY_BYTES)
 
@@ -64,6 +65,8 @@
  * @message_max: bytes in a message
  * @datagram: bytes in a datagram
  * @segment: several make a message
+ * @too_long: sends in a row that were refused as too long
+ * @hindrance: why @blocked is SGRING_TX_LATER, an errno
  * @refused: it was said that nobody listens
  */
 struct sock {
@@ -74,6 +77,8 @@ struct sock {
 	size_t message_max;
 	size_t datagram;
 	bool segment;
+	unsigned int too_long;
+	int hindrance;
 	bool refused;
 };
 
@@ -365,15 +370,9 @@ static int choose_datagram(struct sgring_tx *t)
 	pieces = (FRAGMENTS - 2) * unit(t) + (sgring_tx_raw(t) ? 0 : SGRING_ENTRY_BYTES);
 	if (t->method != SGRING_TX_COPY && k->datagram > pieces)
 		k->datagram = pieces;
-	k->segment = !set(t->fd, IPPROTO_UDP, UDP_SEGMENT, (int)k->datagram);
+	if (k->segment)
+		k->segment = !set(t->fd, IPPROTO_UDP, UDP_SEGMENT, (int)k->datagram);
 	return 0;
-}
-
-static void stop_segmenting(struct sgring_tx *t, const char *why)
-{
-	sock_of(t)->segment = false;
-	set(t->fd, IPPROTO_UDP, UDP_SEGMENT, 0);
-	sgring_tx_say(t, "%s: datagrams go out one by one: %s", t->peer, why);
 }
 
 /* --- items as messages */
@@ -499,6 +498,7 @@ void sgring_tx_accepted(struct sgring_tx *t, struct sgring_tx_item *item,
 	t->stats.bytes += bytes - header;
 	t->stats.frame_bytes += header;
 	/* Datagrams are accepted whole or not at all. */
+	sock_of(t)->too_long = 0;
 	sgring_tx_took(t, item, bytes < whole ? item->done + bytes : m->end,
 		       bytes == whole && m->last);
 }
@@ -561,58 +561,64 @@ static int name_the_limit(struct sgring_tx *t)
 			   t->peer, sgring_size_text(PIECE_MIN), sgring_size_text(memlock));
 }
 
-static int later(struct sgring_tx *t)
+static int later(struct sgring_tx *t, int err)
 {
+	sock_of(t)->hindrance = err;
 	t->blocked = SGRING_TX_LATER;
 	t->retry_ns = sgring_now_ns() + RETRY_NS;
 	return 0;
 }
 
-static int no_buffers(struct sgring_tx *t, size_t bytes)
+static int no_buffers(struct sgring_tx *t, int err, size_t bytes)
 {
 	struct sock *k = sock_of(t);
-	const bool borrow = t->method != SGRING_TX_COPY;
 
 	t->stats.nobufs_waits++;
+	/* A full qdisc does not tell when there is room again. */
+	if (!sgring_tx_stream(t) || t->method == SGRING_TX_COPY)
+		return later(t, err);
 	if (t->engine->outstanding(t)) {
-		/* Of datagrams, the qdisc's are among them: it will not tell. */
-		if (!sgring_tx_stream(t))
-			return later(t);
 		t->blocked = SGRING_TX_LIMIT;
 		return 0;
 	}
-	if (!borrow || !sgring_tx_stream(t))
-		return later(t);
 	if (optmem_limit() < 4096 || sgring_memlock_limit() == UINT64_MAX)
 		return name_the_limit(t);
 	if (bytes > PIECE_MIN) {
 		k->message_max = bytes / 2 > PIECE_MIN ? bytes / 2 : PIECE_MIN;
 		return 1;
 	}
-	return later(t);
+	return later(t, err);
 }
 
-static int shrink(struct sgring_tx *t)
+/*
+ * A message was refused: it is too long for the path now, or was: the network may
+ * report late. Or several datagrams at once are too much: for a device that cannot
+ * sum them up, for a kernel.
+ */
+static int too_long(struct sgring_tx *t, int err)
 {
 	struct sock *k = sock_of(t);
 	const size_t before = k->datagram;
-	const bool segmented = k->segment;
-	int err = choose_datagram(t);
+	char text[128];
+	int failed = choose_datagram(t);
 
-	if (err)
-		return err;
-	k->segment &= segmented;
+	if (failed)
+		return failed;
 	if (k->datagram < before) {
-		sgring_tx_say(t, "%s: the path takes datagrams of %zu bytes only", t->peer, k->datagram);
+		sgring_tx_say(t, "%s: the path takes datagrams of %zu bytes now", t->peer, k->datagram);
 		return 1;
 	}
 	k->datagram = before;
-	if (segmented) {
-		stop_segmenting(t, "the kernel does not take several at once");
+	if (err == EMSGSIZE && ++k->too_long % STALE)
 		return 1;
-	}
-	return sgring_fail(EMSGSIZE, "%s: a datagram of %zu bytes is refused as too long", t->peer,
-			   k->datagram);
+	if (!k->segment)
+		return sgring_fail(err, "%s: a datagram of %zu bytes is refused: %s", t->peer, before,
+				   sgring_strerror(err, text, sizeof(text)));
+	k->segment = false;
+	set(t->fd, IPPROTO_UDP, UDP_SEGMENT, 0);
+	sgring_tx_say(t, "%s: datagrams go out one by one: here several at once are refused (%s)",
+		      t->peer, sgring_strerror(err, text, sizeof(text)));
+	return 1;
 }
 
 void sgring_tx_told(struct sgring_tx *t, int err)
@@ -636,23 +642,19 @@ static int datagram_trouble(struct sgring_tx *t, int err, size_t bytes)
 		sgring_tx_told(t, err);
 		return 1;
 	case EMSGSIZE:
-		return shrink(t);
 	case EIO:
 	case EINVAL:
-		if (!sock_of(t)->segment)
-			break;
-		stop_segmenting(t, "the device cannot sum them up, or the kernel not cut them");
-		return 1;
+		return too_long(t, err);
 	case ENOBUFS:
 	case ENOMEM:
-		return no_buffers(t, bytes);
+		return no_buffers(t, err, bytes);
 	case EHOSTUNREACH:
 	case ENETUNREACH:
 	case ENETDOWN:
 	case EHOSTDOWN:
 		/* A link may come back. */
 		sgring_tx_told(t, err);
-		return later(t);
+		return later(t, err);
 	}
 	return sgring_fail(err, "%s: %s", t->peer, sgring_strerror(err, text, sizeof(text)));
 }
@@ -672,7 +674,7 @@ int sgring_tx_trouble(struct sgring_tx *t, int err, size_t bytes)
 	if (!sgring_tx_stream(t))
 		return datagram_trouble(t, err, bytes);
 	if (err == ENOBUFS || err == ENOMEM)
-		return no_buffers(t, bytes);
+		return no_buffers(t, err, bytes);
 	sgring_fail(err, "%s: %s", t->peer, sgring_strerror(err, text, sizeof(text)));
 	if (err == EFAULT || err == EINVAL || err == EBADF || err == EOPNOTSUPP)
 		return -err;
@@ -682,10 +684,16 @@ int sgring_tx_trouble(struct sgring_tx *t, int err, size_t bytes)
 
 static int sock_stalled(struct sgring_tx *t)
 {
-	if (t->blocked == SGRING_TX_LATER && sgring_tx_stream(t))
+	const int err = sock_of(t)->hindrance;
+	char text[128];
+
+	if (t->blocked != SGRING_TX_LATER)
+		return sgring_fail(ETIMEDOUT, "%s: the peer took nothing for %u ms", t->peer,
+				   t->options.timeout_ms);
+	if (sgring_tx_stream(t) && t->method != SGRING_TX_COPY)
 		return name_the_limit(t);
-	return sgring_fail(ETIMEDOUT, "%s: the peer took nothing for %u ms", t->peer,
-			   t->options.timeout_ms);
+	return sgring_fail(err, "%s: %s, for %u ms", t->peer,
+			   sgring_strerror(err, text, sizeof(text)), t->options.timeout_ms);
 }
 
 bool sgring_tx_alive(struct sgring_tx *t)
@@ -705,6 +713,8 @@ bool sgring_tx_alive(struct sgring_tx *t)
 
 static int sock_check(struct sgring_tx *t)
 {
+	if (!sgring_tx_stream(t))
+		return t->engine->reap(t);	/* what the network reports */
 	sgring_tx_alive(t);
 	return 0;
 }
@@ -797,6 +807,21 @@ static void sock_close(struct sgring_tx *t)
 	free(k);
 }
 
+static int check_options(const struct sgring_tx *t)
+{
+	const struct sgring_tx_options *o = &t->options;
+	const char *wrong = NULL;
+
+	if (sgring_tx_stream(t) && (o->datagram_bytes || o->ttl || o->interface))
+		wrong = "datagram_bytes, ttl and interface are for udp://";
+	else if (!sgring_tx_stream(t) && o->reconnect_ms)
+		wrong = "reconnect_ms is for tcp://";
+	else if (o->flags & (SGRING_TX_PAD | SGRING_TX_OVERWRITE) || o->rotate_bytes ||
+		 o->rotate_ms || o->index || o->method == SGRING_TX_DIRECT)
+		wrong = "PAD, OVERWRITE, DIRECT, rotation and index are for file:";
+	return wrong ? sgring_fail(EINVAL, "%s%s: %s", t->kind->scheme, t->peer, wrong) : 0;
+}
+
 static int sock_open(struct sgring_tx *t, const char *where)
 {
 	struct sock *k = calloc(1, sizeof(*k));
@@ -807,7 +832,10 @@ static int sock_open(struct sgring_tx *t, const char *where)
 	t->data = k;
 	k->dialing = -1;
 	k->message_max = 1U << 30;
-	err = resolve(t, where);
+	k->segment = true;
+	err = check_options(t);
+	if (!err)
+		err = resolve(t, where);
 	if (!err)
 		err = first_connection(t);
 	if (!err)
@@ -871,6 +899,7 @@ static void sock_abort(struct sgring_tx *t)
 
 const struct sgring_tx_kind sgring_tx_tcp = {
 	.scheme = "tcp://",
+	.timed = true,
 	.open = sock_open,
 	.push = sock_push,
 	.reap = sock_reap,

@@ -105,8 +105,7 @@ static int sleep_once(struct sgring *s, int64_t left_ns)
 	if (device && (fds[0].revents & (POLLHUP | POLLNVAL)) && !sgring_ready(s))
 		return -ENODEV;
 	while (n-- > device)
-		if (fds[n].revents & (POLLHUP | POLLNVAL))
-			sgring_sender_look(who[n]);
+		sgring_sender_look(who[n], fds[n].revents);
 	return 0;
 }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Senders: the bookkeeping alone, the TCP sender over a socket that is told
- * what to do, and over real sockets (loopback, where the kernel copies and says
- * so).
+ * Senders: the bookkeeping alone, and with a socket that is told what to do.
+ * test_sock.c has them over real sockets.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -134,11 +133,11 @@ static int listen_any(int *port)
 	return fd;
 }
 
-static const char *url(int port)
+static const char *url(const char *scheme, int port)
 {
 	static char text[64];
 
-	snprintf(text, sizeof(text), "tcp://127.0.0.1:%d", port);
+	snprintf(text, sizeof(text), "%s127.0.0.1:%d", scheme, port);
 	return text;
 }
 
@@ -150,7 +149,13 @@ struct fake {
 	struct sim sim;
 	struct sgring *s;
 	struct sgring_tx *t;
-	int listener;
+	struct sgring_tx *other;	/* never full, but for other_full */
+	bool other_full, other_lets_go;
+	int listener, port;
+	unsigned char *wire;		/* what was accepted, from the first of it on */
+	size_t wire_bytes;
+	size_t iovs;			/* of the last message */
+	bool dropped;			/* what fails got a number and was dropped */
 	ssize_t answers[64];		/* of sendmsg; 0: takes it all */
 	unsigned int answer_count, sends;
 	bool last_for_ever;
@@ -172,24 +177,67 @@ static struct fake *fake_of(const struct sgring_backend *be)
 	return (struct fake *)(uintptr_t)be;
 }
 
+static struct sgring_loans *loans_of(const struct sgring_tx *t)
+{
+	return t->engine_data;	/* its first member */
+}
+
+static struct sgring_loans *loans(struct fake *f)
+{
+	return loans_of(f->t);
+}
+
+static void note(struct fake *f, uint32_t low, uint32_t high, uint8_t code)
+{
+	f->notes[f->note_count].low = low;
+	f->notes[f->note_count].high = high;
+	f->notes[f->note_count++].code = code;
+}
+
+#define WIRE (4U << 20)
+
+static void keep(struct fake *f, const struct msghdr *msg, size_t bytes)
+{
+	size_t i, n;
+
+	if (!f->wire)
+		f->wire = malloc(WIRE);
+	for (i = 0; bytes; i++, bytes -= n) {
+		n = msg->msg_iov[i].iov_len < bytes ? msg->msg_iov[i].iov_len : bytes;
+		assert_true(f->wire_bytes + n <= WIRE);
+		memcpy(f->wire + f->wire_bytes, msg->msg_iov[i].iov_base, n);
+		f->wire_bytes += n;
+	}
+}
+
 static ssize_t fake_sendmsg(const struct sgring_backend *be, int fd, const struct msghdr *msg, int flags)
 {
 	struct fake *f = fake_of(be);
 	ssize_t answer = 0;
 	size_t bytes = 0, i;
 
-	(void)fd;
-	assert_true(flags & MSG_ZEROCOPY);
 	assert_true(flags & MSG_DONTWAIT);
 	assert_true(flags & MSG_NOSIGNAL);
 	for (i = 0; i < msg->msg_iovlen; i++)
 		bytes += msg->msg_iov[i].iov_len;
+	if (f->other && fd == f->other->fd)
+		return f->other_full ? -EAGAIN : (ssize_t)bytes;
+	/* Only a hello by itself is copied. */
+	assert_true(!!(flags & MSG_ZEROCOPY) == !(f->t->kind == &sgring_tx_udp &&
+						  bytes == SGRING_HELLO_BYTES));
 	f->asked[f->sends % 64] = bytes;
 	if (f->sends < f->answer_count)
 		answer = f->answers[f->sends];
 	else if (f->last_for_ever)
 		answer = f->answers[f->answer_count - 1];
 	f->sends++;
+	f->iovs = msg->msg_iovlen;
+	if (answer < 0) {
+		if (f->dropped)
+			note(f, loans(f)->next, loans(f)->next, 0);
+		return answer;
+	}
+	keep(f, msg, answer ? (size_t)answer : bytes);
 	return answer ? answer : (ssize_t)bytes;
 }
 
@@ -201,8 +249,17 @@ static int fake_recvmmsg(const struct sgring_backend *be, int fd, struct mmsghdr
 	struct cmsghdr *c;
 	unsigned int i;
 
-	(void)fd;
 	assert_int_equal(flags, MSG_ERRQUEUE | MSG_DONTWAIT);
+	if (f->other && fd == f->other->fd) {
+		struct sgring_loans *l = loans_of(f->other);
+
+		if (!f->other_lets_go || !sgring_loans_out(l))
+			return -EAGAIN;
+		f->notes[--f->note_first].low = l->first;	/* there is room before the first */
+		f->notes[f->note_first].high = l->next - 1;
+		f->notes[f->note_first].code = 0;
+		n = 1;
+	}
 	for (i = 0; i < n && f->note_first < f->note_count; i++, f->note_first++) {
 		e = (struct sock_extended_err){
 			.ee_origin = SO_EE_ORIGIN_ZEROCOPY,
@@ -226,8 +283,10 @@ static int fake_poll(const struct sgring_backend *be, struct pollfd *fds, unsign
 	struct timespec ms = { .tv_nsec = 1000000 };
 
 	if (!f->t || !n || fds[0].fd != f->t->fd) {
-		if (n && fds[0].fd == f->sim.fd)
-			n = 1;	/* the socket has nothing of its own to say */
+		if (n > 2 && fds[0].fd == f->sim.fd) {
+			fds[1] = fds[n - 1];	/* the sockets have nothing of their own to say */
+			n = 2;
+		}
 		return f->sim_poll(be, fds, n, timeout_ns);
 	}
 	f->events[f->waits++ % 64] = fds[0].events;
@@ -239,39 +298,33 @@ static int fake_poll(const struct sgring_backend *be, struct pollfd *fds, unsign
 	return f->note_first < f->note_count;
 }
 
-static void note(struct fake *f, uint32_t low, uint32_t high, uint8_t code)
-{
-	f->notes[f->note_count].low = low;
-	f->notes[f->note_count].high = high;
-	f->notes[f->note_count++].code = code;
-}
-
-static struct sgring_loans *loans(struct fake *f)
-{
-	return f->t->engine_data;	/* its first member */
-}
-
 static void let_go_of_the_oldest(struct fake *f)
 {
 	note(f, loans(f)->first, loans(f)->first, 0);
 }
 
-/* A stream of four slots whose sender has the fake socket. */
-static struct fake *fake_new(const struct sgring_options *o)
+/* A stream whose sender has the fake socket. */
+static struct fake *fake_new_with(const struct sgring_options *o, const char *scheme,
+				  const struct sgring_tx_options *tx)
 {
 	struct fake *f = calloc(1, sizeof(*f));
-	int port;
 
+	f->note_first = f->note_count = 64;
 	sim_init(&f->sim);
-	f->listener = listen_any(&port);
-	if (sim_open(&f->sim, &f->s, o) || sgring_tx_open(&f->t, f->s, url(port), RAW) ||
-	    sgring_start(f->s))
+	f->listener = listen_any(&f->port);
+	if (sim_open(&f->sim, &f->s, o) ||
+	    sgring_tx_open(&f->t, f->s, url(scheme, f->port), tx) || sgring_start(f->s))
 		fail_msg("%s", sgring_errmsg());
 	f->sim_poll = f->sim.be.poll;
 	f->sim.be.sendmsg = fake_sendmsg;
 	f->sim.be.recvmmsg = fake_recvmmsg;
 	f->sim.be.poll = fake_poll;
 	return f;
+}
+
+static struct fake *fake_new(const struct sgring_options *o)
+{
+	return fake_new_with(o, "tcp://", RAW);
 }
 
 #define FOUR SGRING_OPTIONS(.slot_count = 4, .send_timeout_ms = 300)
@@ -284,6 +337,7 @@ static void fake_free(struct fake *f)
 	sgring_close(f->s);
 	sim_fini(&f->sim);
 	close(f->listener);
+	free(f->wire);
 	free(f);
 }
 
@@ -456,9 +510,12 @@ static void full_socket_is_waited_for_with_pollout(void **state)
 	f->answers[1] = -EAGAIN;
 	f->answer_count = 2;
 	next_and_send(f);
-	assert_int_equal(sgring_tx_pollfds(f->t, fds, 2), 1);
+	assert_int_equal(sgring_tx_pollfds(f->t, fds, 1), 1);
 	assert_int_equal(fds[0].fd, f->t->fd);
 	assert_int_equal(fds[0].events, POLLOUT);
+	/* And a timer: the peer may take nothing for too long. */
+	assert_int_equal(sgring_tx_pollfds(f->t, fds, 2), 2);
+	assert_int_equal(fds[1].events, POLLIN);
 	f->on_wait = let_go_of_the_oldest;
 	assert_int_equal(sgring_tx_flush(f->t, 5000), 0);
 	assert_int_equal(f->events[0], POLLOUT);
@@ -706,367 +763,596 @@ static void close_sends_the_rest_if_all_went_to_the_sender(void **state)
 	fake_free(f);
 }
 
-/* --- real sockets */
+/* --- frames */
 
-struct receiver {
-	pthread_t thread;
-	int listener, port;
-	uint64_t bytes, good, delay_us, stop_after;
-};
-
-/* Not on the stack: a test that fails leaves its thread behind. */
-static struct receiver receivers[16];
-static unsigned int receiver_count;
-
-static void *receive(void *arg)
+static struct sgring_hello hello_at(struct fake *f, size_t *at)
 {
-	struct receiver *r = arg;
-	unsigned char buffer[1 << 16];
-	int fd = accept(r->listener, NULL, NULL);
-	ssize_t n;
+	struct sgring_hello h;
 
-	while ((!r->stop_after || r->bytes < r->stop_after) &&
-	       (n = recv(fd, buffer, sizeof(buffer), 0)) > 0) {
-		r->good += sgring_pattern_verify(buffer, (size_t)n, sgring_pattern_key(0), r->bytes);
-		r->bytes += (uint64_t)n;
-		if (r->delay_us)
-			usleep((useconds_t)r->delay_us);
-	}
-	close(fd);
-	return NULL;
-}
-
-static struct receiver *receiver_start(uint64_t delay_us, uint64_t stop_after)
-{
-	struct receiver *r = &receivers[receiver_count++ % 16];
-
-	*r = (struct receiver){ .delay_us = delay_us, .stop_after = stop_after };
-	r->listener = listen_any(&r->port);
-	pthread_create(&r->thread, NULL, receive, r);
-	return r;
-}
-
-static void receiver_end(struct receiver *r)
-{
-	pthread_join(r->thread, NULL);
-	close(r->listener);
-}
-
-static void the_program_of_the_readme_delivers_every_byte(void **state)
-{
-	struct receiver *r;
-	struct sgring_slot b;
-	struct sgring_tx *t;
-	struct sgring *s;
-	struct sim *sim;
-
-	(void)state;
-	sim = sim_new();
-	sim->plan.pause_at = 4000;
-	r = receiver_start(0, 0);
-	assert_int_equal(sim_open(sim, &s, NULL), 0);
-	if (sgring_tx_open(&t, s, url(r->port), RAW))
+	assert_true(*at + SGRING_HELLO_BYTES <= f->wire_bytes);
+	if (sgring_hello_unpack(&h, f->wire + *at))
 		fail_msg("%s", sgring_errmsg());
-	sgring_start(s);
-	while (sgring_next(s, &b, 300) == 0)
-		sgring_tx_send(t, &b);
-	assert_int_equal(sgring_close(s), 0);
-	receiver_end(r);
-	assert_int_equal(r->bytes, 4000 * 65536ULL);
-	assert_int_equal(r->good, r->bytes);
-	assert_int_equal(sim->stats.sq_bad, 0);
-	assert_int_equal(sim->stats.sq_taken, 4000);
-	sim_free(sim);
+	*at += SGRING_HELLO_BYTES;
+	return h;
 }
 
-static void loopback_copies_and_every_send_is_accounted_for(void **state)
+/* The entry there, and its data, which is the device's. */
+static struct sgring_cqe entry_at(struct fake *f, size_t *at, const struct sgring_hello *h)
 {
-	struct receiver *r;
-	struct sgring_tx_stats st;
-	struct sgring_slot b;
-	struct sgring_tx *t;
-	struct sgring *s;
-	struct sim *sim;
+	struct sgring_cqe e;
 
-	(void)state;
-	sim = sim_new();
-	sim->plan.pause_at = 200;
-	r = receiver_start(0, 0);
-	assert_int_equal(sim_open(sim, &s, SGRING_OPTIONS(.slot_bytes = 1 << 20)), 0);
-	assert_int_equal(sgring_tx_open(&t, s, url(r->port), RAW), 0);
-	sgring_start(s);
-	while (sgring_next(s, &b, 300) == 0)
-		assert_int_equal(sgring_tx_send(t, &b), 0);
-	assert_int_equal(sgring_tx_flush(t, 5000), 0);
-	sgring_tx_stats(t, &st);
-	assert_int_equal(st.bytes, 200ULL << 20);
-	assert_int_equal(st.slots, 200);
-	assert_int_equal(st.outstanding, 0);
-	assert_int_equal(st.held, 0);
-	assert_int_equal(st.strange, 0);
-	assert_int_equal(st.copied + st.zerocopy, st.sends);
-	assert_true(st.copied > 0);
-	assert_int_equal(sgring_tx_close(t), 0);
-	assert_int_equal(sgring_close(s), 0);
-	receiver_end(r);
-	assert_int_equal(r->good, 200ULL << 20);
-	sim_free(sim);
+	assert_true(*at + SGRING_ENTRY_BYTES <= f->wire_bytes);
+	if (sgring_entry_unpack(&e, f->wire + *at, h))
+		fail_msg("%s", sgring_errmsg());
+	*at += SGRING_ENTRY_BYTES;
+	assert_true(*at + e.length_bytes <= f->wire_bytes);
+	assert_int_equal(sgring_pattern_verify(f->wire + *at, e.length_bytes, sgring_pattern_key(0),
+					       e.position_bytes), e.length_bytes);
+	*at += e.length_bytes;
+	return e;
 }
 
-static void slow_peer_makes_no_device_polls_and_no_kicks(void **state)
+static void let_go_of_everything(struct fake *f)
 {
-	struct receiver *r;
-	struct sgring_counters c;
-	struct sgring_slot b;
-	struct sgring_tx *t;
-	struct sgring *s;
-	struct sim *sim;
+	if (sgring_loans_out(loans(f)))
+		note(f, loans(f)->first, loans(f)->next - 1, 0);
+	sgring_senders_work(f->s);
+}
+
+static void frames_on_the_wire_are_byte_exact(void **state)
+{
+	struct fake *f = fake_new_with(FOUR, "tcp://", NULL);
+	struct timespec now;
+	struct sgring_hello h;
+	struct sgring_slot b[3];
+	struct sgring_cqe e;
+	size_t at = 0;
 	int i;
 
 	(void)state;
-	sim = sim_new();
-	/* A device so fast that it is never the one that is waited for. */
-	sim->plan.no_fill = true;
-	r = receiver_start(2000, 0);
-	/* Fewer slots than the socket buffers: all of them end up in the sender. */
-	assert_int_equal(sim_open(sim, &s, SGRING_OPTIONS(.slot_count = 16,
-						      .sq_idle_usec = 60000000)), 0);
-	assert_int_equal(sgring_tx_open(&t, s, url(r->port), RAW), 0);
-	sgring_start(s);
-	for (i = 0; i < 1990; i++) {
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
-		assert_int_equal(sgring_tx_send(t, &b), 0);
+	/* The header is cut in the middle, twice, and the data once. */
+	f->answers[0] = 100;
+	f->answers[1] = 80;
+	f->answers[2] = 1000;
+	f->answer_count = 3;
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(sgring_next(f->s, &b[i], 5000), 0);
+		assert_int_equal(sgring_tx_send(f->t, &b[i]), 0);
 	}
-	sgring_counters(s, &c);
-	assert_int_equal(c.kicks, 0);
-	/* With the device in every wait it would be some 500. */
-	assert_in_range(c.polls, 0, 100);
-	assert_int_equal(sgring_close(s), 0);
-	receiver_end(r);
-	assert_true(r->bytes >= 1990 * 65536ULL);
-	sim_free(sim);
-}
-
-static void reset_connection_fails_and_gives_every_slot_back(void **state)
-{
-	struct receiver *r;
-	struct sgring_counters c;
-	struct sgring_slot b;
-	struct sgring_tx *t;
-	struct sgring *s;
-	struct sim *sim;
-	int err, sent;
-
-	(void)state;
-	sim = sim_new();
-	r = receiver_start(0, 1 << 20);
-	assert_int_equal(sim_open(sim, &s, NULL), 0);
-	assert_int_equal(sgring_tx_open(&t, s, url(r->port), RAW), 0);
-	sgring_start(s);
-	while ((err = sgring_next(s, &b, 5000)) == 0)
-		sgring_tx_send(t, &b);
-	assert_true(err == -ECONNRESET || err == -EPIPE);
-	sent = sgring_tx_close(t);
-	assert_int_equal(sent, err);
-	sgring_counters(s, &c);
-	assert_int_equal(c.held, 0);
-	assert_int_equal(sgring_close(s), 0);
-	receiver_end(r);
-	assert_int_equal(sim->stats.sq_bad, 0);
-	sim_free(sim);
-}
-
-/* Everything fits into the socket; then the peer resets: the kernel lets go of it all. */
-static void flush_does_not_take_a_reset_for_success(void **state)
-{
-	const struct linger reset = { .l_onoff = 1 };
-	struct sgring_slot b;
-	struct sgring_tx *t;
-	struct sgring *s;
-	struct sim *sim;
-	int port, listener = listen_any(&port), fd;
-
-	(void)state;
-	sim = sim_new();
-	assert_int_equal(sim_open(sim, &s, NULL), 0);
-	assert_int_equal(sgring_tx_open(&t, s, url(port), RAW), 0);
-	fd = accept(listener, NULL, NULL);
-	sgring_start(s);
-	assert_int_equal(sgring_next(s, &b, 5000), 0);
-	assert_int_equal(sgring_tx_send(t, &b), 0);
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	close(fd);
-	assert_int_equal(sgring_tx_flush(t, 1000), -ECONNRESET);
-	assert_int_equal(sgring_close(s), -ECONNRESET);
-	sim_free(sim);
-	close(listener);
-}
-
-/* The peer does not read: the close gives up, aborts, and the slots come back. */
-static void abort_makes_the_kernel_let_go(void **state)
-{
-	struct sgring_counters c;
-	struct sgring_slot b;
-	struct sgring_tx *t;
-	struct sgring *s;
-	struct sim *sim;
-	int port, listener = listen_any(&port), err;
-
-	(void)state;
-	sim = sim_new();
-	assert_int_equal(sim_open(sim, &s, SGRING_OPTIONS(.slot_count = 256, .send_timeout_ms = 300)), 0);
-	assert_int_equal(sgring_tx_open(&t, s, url(port), RAW), 0);
-	sgring_start(s);
-	while ((err = sgring_next(s, &b, 1000)) == 0)
-		if (sgring_tx_send(t, &b))
-			break;
-	assert_true(err == -ETIMEDOUT || t->error == -ETIMEDOUT);
-	sgring_counters(s, &c);
-	assert_true(c.held > 0);
-	assert_int_equal(sgring_tx_close(t), -ETIMEDOUT);
-	sgring_counters(s, &c);
-	assert_int_equal(c.held, 0);
-	sgring_close(s);
-	assert_int_equal(sim->stats.sq_bad, 0);
-	sim_free(sim);
-	close(listener);
-}
-
-#define TEN "abcdefghij"
-
-static void bad_urls_are_refused_with_a_reason(void **state)
-{
-	static const struct {
-		const char *url;
-		int err;
-		const char *says;
-	} cases[] = {
-		{ "sctp://a:1", -EINVAL, "expected tcp://host:port" },
-		{ "udp://host", -EINVAL, "expected udp://host:port" },
-		{ "tcp://", -EINVAL, "expected tcp://host:port" },
-		{ "tcp://host", -EINVAL, "expected tcp://host:port" },
-		{ "tcp://:9000", -EINVAL, "expected tcp://host:port" },
-		{ "tcp://host:", -EINVAL, "expected tcp://host:port" },
-		{ "tcp://::1:9000", -EINVAL, "IPv6 in brackets" },
-		{ "tcp://[::1]9000", -EINVAL, "IPv6 in brackets" },
-		{ "tcp://127.0.0.1:no-such-port", -EINVAL, "127.0.0.1" },
-		/* A label that is too long is not even asked for. */
-		{ "tcp://" TEN TEN TEN TEN TEN TEN TEN ":1", -EHOSTUNREACH, TEN },
-		{ "tcp://127.0.0.1:1", -ECONNREFUSED, "Connection refused" },
-	};
-	struct sgring_tx *t = (void *)1;
-	struct sgring *s;
-	struct sim *sim;
-	size_t i;
-
-	(void)state;
-	sim = sim_new();
-	assert_int_equal(sim_open(sim, &s, NULL), 0);
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		assert_int_equal(sgring_tx_open(&t, s, cases[i].url, NULL), cases[i].err);
-		assert_null(t);
-		if (!strstr(sgring_errmsg(), cases[i].says))
-			fail_msg("%s: %s", cases[i].url, sgring_errmsg());
+	assert_int_equal(f->sends, 6);
+	assert_int_equal(f->asked[0], 128 + 64 + 65536);
+	assert_int_equal(f->asked[1], 28 + 64 + 65536);
+	assert_int_equal(f->asked[2], 12 + 65536);
+	assert_int_equal(f->asked[3], 65536 - 988);
+	assert_int_equal(f->asked[4], 64 + 65536);
+	h = hello_at(f, &at);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	assert_int_equal(h.version, SGRING_FRAME_VERSION);
+	assert_int_equal(h.epoch, 1);
+	assert_int_equal(h.slot_count, 4);
+	assert_int_equal(h.slot_bytes, 65536);
+	assert_int_equal(h.align_bytes, 1);
+	assert_int_not_equal(h.session, 0);
+	assert_string_equal(h.label, "sim");
+	assert_in_range(h.clock_ns, b[0].time_ns, (uint64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+	for (i = 0; i < 3; i++) {
+		e = entry_at(f, &at, &h);
+		assert_int_equal(e.position_bytes, i * 65536);
+		assert_int_equal(e.sequence, i);
+		assert_int_equal(e.host_time_ns, b[i].time_ns);
+		assert_int_equal(e.slot, b[i].index);
+		assert_int_equal(e.flags, b[i].flags);
+		assert_int_equal(e.engine_slots, b[i].engine_slots);
 	}
-	sgring_close(s);
-	sim_free(sim);
+	assert_int_equal(at, f->wire_bytes);
+	assert_int_equal(tx_stats(f).bytes, 3 * 65536);
+	assert_int_equal(tx_stats(f).frame_bytes, 128 + 3 * 64);
+	/* They are lent too: nothing of a slot is let go of before its frame. */
+	assert_int_equal(tx_stats(f).outstanding, 6);
+	let_go_of_everything(f);
+	fake_free(f);
 }
 
-/* In a child without privilege, with so little locked memory: its exit code. */
-static int with_memlock(uint64_t bytes, int (*child)(int port), int port)
+static void frames_of_narrowed_and_failed_slots_tell_where_they_are(void **state)
 {
-	const struct rlimit limit = { bytes, bytes };
-	int status;
-	pid_t pid = fork();
-
-	if (!pid) {
-		struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-		struct __user_cap_data_struct none[2] = { { 0 } };
-
-		if (setrlimit(RLIMIT_MEMLOCK, &limit) || setgid(65534) || setuid(65534) ||
-		    syscall(SYS_capset, &header, none))
-			_exit(77);
-		_exit(child(port));
-	}
-	waitpid(pid, &status, 0);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static int open_refused(int port)
-{
-	struct sgring_tx *t;
-	struct sgring *s;
-	struct sim *sim;
-	int err;
-
-	sim = sim_new();
-	if (sim_open(sim, &s, SGRING_OPTIONS(.slot_bytes = 1 << 20)))
-		return 1;
-	err = sgring_tx_open(&t, s, url(port), RAW);
-	if (err != -ENOBUFS)
-		return 2;
-	if (!strstr(sgring_errmsg(), "RLIMIT_MEMLOCK is 64 KiB") ||
-	    !strstr(sgring_errmsg(), "ulimit -l"))
-		return 3;
-	return 0;
-}
-
-static void too_little_memlock_is_refused_before_anything_runs(void **state)
-{
-	int port, listener = listen_any(&port), code;
+	struct fake *f;
+	struct sgring_hello h;
+	struct sgring_slot b;
+	struct sgring_cqe e;
+	size_t at = 0;
 
 	(void)state;
-	code = geteuid() ? 77 : with_memlock(65536, open_refused, port);
-	close(listener);
-	if (code == 77)
-		skip();
-	assert_int_equal(code, 0);
+	f = fake_new_with(SGRING_OPTIONS(.slot_count = 8, .send_timeout_ms = 300), "tcp://", NULL);
+	assert_int_equal(sgring_next(f->s, &b, 5000), 0);
+	b.data += 100;
+	b.length = 200;
+	assert_int_equal(sgring_tx_send(f->t, &b), 0);
+	assert_int_equal(sgring_next(f->s, &b, 5000), 0);
+	b.length = 0;
+	b.status = -EIO;
+	assert_int_equal(sgring_tx_send(f->t, &b), 0);
+	h = hello_at(f, &at);
+	e = entry_at(f, &at, &h);
+	assert_int_equal(e.position_bytes, 100);
+	assert_int_equal(e.length_bytes, 200);
+	e = entry_at(f, &at, &h);
+	assert_int_equal(e.position_bytes, 65536);
+	assert_int_equal(e.length_bytes, 0);
+	assert_int_equal(e.status, -EIO);
+	assert_int_equal(at, f->wire_bytes);
+	let_go_of_everything(f);
+	assert_int_equal(returned(f), 2);
+	fake_free(f);
 }
 
-static int stream_in_pieces(int port)
+/* Also if the program has taken the end of the stream itself, as that of the README does. */
+static void every_epoch_has_a_hello_and_an_end(void **state)
 {
+	struct fake *f = fake_new_with(FOUR, "tcp://", NULL);
+	struct sgring_hello h1, h2;
+	struct sgring_slot b;
+	struct sgring_cqe e;
+	uint64_t sent[2] = { 0, 0 };
+	size_t at = 0;
+	int round;
+
+	(void)state;
+	f->on_wait = let_go_of_the_oldest;
+	for (round = 0; round < 2; round++) {
+		if (round)
+			assert_int_equal(sgring_start(f->s), 0);
+		next_and_send(f);
+		next_and_send(f);
+		assert_true(sgring_stop(f->s, SGRING_STOP_DRAIN, 0) >= 0);
+		sent[round] = 2;
+		while (!sgring_next(f->s, &b, 5000)) {
+			assert_int_equal(sgring_tx_send(f->t, &b), 0);
+			sent[round]++;
+		}
+		assert_true(b.flags & SGRING_EOS);
+		if (!round)
+			assert_int_equal(sgring_tx_send(f->t, &b), 0);
+		assert_int_equal(sgring_tx_flush(f->t, 5000), 0);
+	}
+	assert_int_equal(sgring_close(f->s), 0);
+	f->s = NULL;
+	h1 = hello_at(f, &at);
+	for (; sent[0]; sent[0]--)
+		entry_at(f, &at, &h1);
+	e = entry_at(f, &at, &h1);
+	assert_true(e.flags & SGRING_CQE_EOS);
+	h2 = hello_at(f, &at);
+	assert_int_equal(h2.session, h1.session);
+	assert_int_equal(h2.epoch, h1.epoch + 1);
+	e = entry_at(f, &at, &h2);
+	assert_int_equal(e.position_bytes, 0);
+	for (sent[1]--; sent[1]; sent[1]--)
+		e = entry_at(f, &at, &h2);
+	assert_int_equal(e.flags & SGRING_CQE_EOS, 0);
+	e = entry_at(f, &at, &h2);
+	assert_true(e.flags & SGRING_CQE_EOS);
+	assert_int_equal(at, f->wire_bytes);
+	fake_free(f);
+}
+
+/* --- who has a slot */
+
+static void slot_returns_when_everybody_who_has_it_is_done(void **state)
+{
+	struct fake *f = fake_new(FOUR);
 	struct sgring_tx_stats st;
 	struct sgring_slot b;
-	struct sgring_tx *t;
-	struct sgring *s;
-	struct sim *sim;
-
-	sim = sim_new();
-	sim->plan.pause_at = 64;
-	if (sim_open(sim, &s, SGRING_OPTIONS(.slot_bytes = 1 << 20)) ||
-	    sgring_tx_open(&t, s, url(port), RAW))
-		return 1;
-	sgring_start(s);
-	while (sgring_next(s, &b, 500) == 0)
-		if (sgring_tx_send(t, &b)) {
-			fprintf(stderr, "%s\n", sgring_errmsg());
-			return 3;
-		}
-	if (sgring_tx_flush(t, 5000))
-		return 4;
-	sgring_tx_stats(t, &st);
-	if (st.copied + st.zerocopy != st.sends || st.sends < 128 || st.slots != 64)
-		return 5;
-	return sgring_close(s) ? 6 : 0;
-}
-
-static void little_memlock_cuts_slots_into_pieces_that_pass(void **state)
-{
-	struct receiver *r;
-	int code;
+	int i;
 
 	(void)state;
-	if (geteuid())
-		skip();
-	r = receiver_start(500, 0);
-	code = with_memlock(1 << 20, stream_in_pieces, r->port);
-	if (code)
-		shutdown(r->listener, SHUT_RDWR);
-	receiver_end(r);
-	if (code == 77)
-		skip();
-	assert_int_equal(code, 0);
-	assert_int_equal(r->good, 64ULL << 20);
+	assert_int_equal(sgring_tx_open(&f->other, f->s, url("tcp://", f->port), RAW), 0);
+	f->other_full = true;
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(sgring_next(f->s, &b, 5000), 0);
+		assert_int_equal(sgring_hold(f->s, b.index), 0);
+		assert_int_equal(sgring_tx_send(f->t, &b), 0);
+		assert_int_equal(sgring_tx_send(f->other, &b), 0);
+		assert_int_equal(sgring_tx_send(f->other, &b), -EINVAL);
+		assert_int_equal(sgring_hold(f->s, b.index), -EINVAL);
+		assert_int_equal(sgring_return(f->s, &b), -EINVAL);
+		assert_non_null(strstr(sgring_errmsg(), "is being sent"));
+	}
+	/* The first is done with both, the other with nothing. */
+	let_go_of_everything(f);
+	assert_int_equal(tx_stats(f).held, 0);
+	assert_int_equal(returned(f), 0);
+	sgring_tx_stats(f->other, &st);
+	assert_int_equal(st.held, 2);
+	assert_int_equal(st.queued, 2);
+	f->other_full = false;
+	f->other_lets_go = true;
+	assert_int_equal(sgring_tx_flush(f->other, 5000), 0);
+	assert_int_equal(returned(f), 2);
+	/* The other way round: the application keeps one hold for itself. */
+	assert_int_equal(sgring_next(f->s, &b, 5000), 0);
+	assert_int_equal(sgring_hold(f->s, b.index), 0);
+	assert_int_equal(sgring_tx_send(f->t, &b), 0);
+	assert_int_equal(sgring_return(f->s, &b), 0);
+	assert_int_equal(returned(f), 2);
+	let_go_of_everything(f);
+	assert_int_equal(returned(f), 3);
+	fake_free(f);
+}
+
+static void only_slots_of_the_application_can_be_held(void **state)
+{
+	struct fake *f = fake_new(FOUR);
+	struct sgring_slot b;
+
+	(void)state;
+	assert_int_equal(sgring_hold(f->s, 4), -EINVAL);
+	assert_int_equal(sgring_next(f->s, &b, 5000), 0);
+	assert_int_equal(sgring_hold(f->s, b.index), 0);
+	assert_int_equal(sgring_return(f->s, &b), 0);
+	assert_int_equal(returned(f), 0);
+	assert_int_equal(sgring_return(f->s, &b), 0);
+	assert_int_equal(returned(f), 1);
+	/* What the device cannot fill any more stays the kernel's when it is returned. */
+	f->sim.plan.pause_at = 0;
+	assert_int_equal(sgring_stop(f->s, 0, 0), 0);
+	assert_int_equal(sgring_next(f->s, &b, 5000), 0);
+	assert_int_equal(sgring_return(f->s, &b), 0);
+	assert_int_equal(sgring_start(f->s), 0);
+	while (sgring_load_relaxed(&sgring_slot_info(f->s, b.index)->state) == SGRING_SLOT_APP)
+		;
+	assert_int_equal(sgring_hold(f->s, b.index), -EINVAL);
+	assert_non_null(strstr(sgring_errmsg(), "not with the application"));
+	assert_int_equal(sgring_tx_send(f->t, &b), -EINVAL);
+	fake_free(f);
+}
+
+/* --- a connection is lost */
+
+static char said[16][512];
+static unsigned int said_count;
+
+static void hear(void *context, const char *line)
+{
+	assert_ptr_equal(context, said);
+	snprintf(said[said_count++ % 16], sizeof(said[0]), "%s", line);
+}
+
+#define RECONNECT(ms) SGRING_TX_OPTIONS(.reconnect_ms = (ms), .say = hear, .context = said)
+
+static void lost_connection_sends_again_just_what_was_not_let_go_of(void **state)
+{
+	struct fake *f;
+	struct sgring_hello h1, h2;
+	struct sgring_slot b;
+	struct sgring_cqe e;
+	size_t at = 0;
+	int i, fd;
+
+	(void)state;
+	said_count = 0;
+	f = fake_new_with(SGRING_OPTIONS(.slot_count = 8, .send_timeout_ms = 2000), "tcp://",
+			  RECONNECT(5000));
+	fd = accept(f->listener, NULL, NULL);
+	next_and_send(f);
+	next_and_send(f);
+	next_and_send(f);
+	let_go_of_the_oldest(f);
+	sgring_senders_work(f->s);
+	assert_int_equal(returned(f), 1);
+	/* The fourth is cut in its middle. */
+	f->answers[3] = 1000;
+	f->answers[4] = -ECONNRESET;
+	f->answer_count = 5;
+	next_and_send(f);
+	assert_int_equal(sgring_tx_error(f->t), 0);
+	assert_int_equal(f->sends, 5);
+	/* Nothing is sent anew before the old connection has let go of everything, */
+	next_and_send(f);
+	assert_int_equal(f->sends, 5);
+	assert_int_equal(tx_stats(f).reconnects, 0);
+	/* which is not what makes slots return. */
+	note(f, 1, 3, 0);
+	f->note_first = f->note_count - 1;
+	sgring_senders_work(f->s);
+	assert_int_equal(returned(f), 1);
+	for (i = 0; i < 1000 && !tx_stats(f).reconnects; i++)
+		assert_int_equal(sgring_work(f->s), 0);
+	assert_int_equal(tx_stats(f).reconnects, 1);
+	assert_int_equal(tx_stats(f).resent_slots, 3);
+	close(fd);
+	fd = accept(f->listener, NULL, NULL);
+	assert_int_equal(sgring_work(f->s), 0);
+	assert_int_equal(tx_stats(f).queued, 0);
+
+	h1 = hello_at(f, &at);
+	for (i = 0; i < 3; i++) {
+		e = entry_at(f, &at, &h1);
+		assert_int_equal(e.sequence, i);
+	}
+	at += 1000;
+	h2 = hello_at(f, &at);
+	assert_int_equal(h2.session, h1.session);
+	assert_int_equal(h2.epoch, h1.epoch);
+	for (i = 1; i < 5; i++) {
+		e = entry_at(f, &at, &h2);
+		assert_int_equal(e.sequence, i);
+	}
+	assert_int_equal(at, f->wire_bytes);
+	/* Numbers begin at 0 again. */
+	assert_int_equal(sgring_loans_out(loans(f)), 4);
+	assert_int_equal(loans(f)->first, 0);
+	let_go_of_everything(f);
+	assert_int_equal(returned(f), 5);
+	assert_int_equal(tx_stats(f).unsent_slots, 0);
+	assert_int_equal(said_count, 3);
+	assert_non_null(strstr(said[1], "Connection reset by peer; trying to connect again for 5000 ms"));
+	assert_non_null(strstr(said[2], "3 slots are sent again"));
+	assert_int_equal(sgring_next(f->s, &b, 1000), 0);
+	close(fd);
+	fake_free(f);
+}
+
+static void reconnecting_is_given_up_after_its_time(void **state)
+{
+	struct fake *f;
+	struct sgring_slot b;
+	int err;
+
+	(void)state;
+	said_count = 0;
+	f = fake_new_with(FOUR, "tcp://", RECONNECT(200));
+	close(f->listener);
+	f->listener = -1;
+	f->answers[1] = -EPIPE;
+	f->answer_count = 2;
+	next_and_send(f);
+	next_and_send(f);
+	note(f, 0, 0, 0);
+	while (!(err = sgring_next(f->s, &b, 5000)))
+		sgring_return(f->s, &b);
+	assert_int_equal(err, -EPIPE);
+	assert_non_null(strstr(sgring_errmsg(), "no connection for 200 ms"));
+	assert_non_null(strstr(sgring_errmsg(), "Connection refused"));
+	assert_int_equal(tx_stats(f).unsent_slots, 2);
+	assert_int_equal(tx_stats(f).held, 0);
+	assert_int_equal(sgring_close(f->s), -EPIPE);
+	f->s = NULL;
+	fake_free(f);
+}
+
+/* --- datagrams */
+
+#define DATAGRAMS(...) SGRING_TX_OPTIONS(.method = SGRING_TX_ZEROCOPY, \
+					 .say = hear, .context = said, __VA_ARGS__)
+
+static void parts_of_a_slot_are_datagrams_of_their_own(void **state)
+{
+	const uint32_t part = 1400 - SGRING_ENTRY_BYTES;
+	struct fake *f;
+	struct sgring_hello h;
+	struct sgring_slot b;
+	struct sgring_cqe e;
+	unsigned int n = 0;
+	uint64_t at_slot = 0;
+	size_t at = 0;
+
+	(void)state;
+	f = fake_new_with(FOUR, "udp://", DATAGRAMS(.datagram_bytes = 1400));
+	next_and_send(f);
+	assert_int_equal(f->asked[0], SGRING_HELLO_BYTES);
+	/* As many as a packet can hold pieces of memory: an entry and a part each. */
+	assert_in_range(f->asked[1], 4 * 1400, 8 * 1400);
+	assert_int_equal(f->asked[1] % 1400, 0);
+	h = hello_at(f, &at);
+	while (at < f->wire_bytes) {
+		e = entry_at(f, &at, &h);
+		assert_int_equal(e.position_bytes, at_slot);
+		assert_int_equal(e.sequence, 0);
+		assert_int_equal(e.length_bytes, 65536 - at_slot < part ? 65536 - at_slot : part);
+		at_slot += e.length_bytes;
+		n++;
+	}
+	assert_int_equal(at_slot, 65536);
+	assert_int_equal(n, 50);
+	assert_int_equal(tx_stats(f).frame_bytes, 128 + 50 * 64);
+	assert_int_equal(tx_stats(f).bytes, 65536);
+	/* The end of the stream is a datagram too. */
+	f->on_wait = let_go_of_the_oldest;
+	assert_int_equal(sgring_stop(f->s, 0, 0), 0);
+	while (!sgring_next(f->s, &b, 5000))
+		assert_int_equal(sgring_tx_send(f->t, &b), 0);
+	assert_int_equal(sgring_tx_send(f->t, &b), 0);
+	assert_int_equal(f->asked[(f->sends - 1) % 64], 64);
+	fake_free(f);
+}
+
+static void raw_datagrams_are_the_slot_and_nothing_else(void **state)
+{
+	struct fake *f;
+
+	(void)state;
+	f = fake_new_with(FOUR, "udp://", DATAGRAMS(.flags = SGRING_TX_RAW, .datagram_bytes = 1024));
+	next_and_send(f);
+	/* Sixteen pages, of 65507 bytes at most: 63 datagrams, then one. */
+	assert_int_equal(f->sends, 2);
+	assert_int_equal(f->asked[0], 63 * 1024);
+	assert_int_equal(f->asked[1], 1024);
+	assert_int_equal(f->iovs, 1);
+	assert_int_equal(sgring_pattern_verify(f->wire, f->wire_bytes, sgring_pattern_key(0), 0),
+			 65536);
+	let_go_of_everything(f);
+	fake_free(f);
+}
+
+/* What a full qdisc drops has got a number, what a limit refuses has not. */
+static void full_qdisc_is_waited_out_and_numbers_stay_right(void **state)
+{
+	struct fake *f;
+
+	(void)state;
+	f = fake_new_with(FOUR, "udp://", DATAGRAMS(.flags = SGRING_TX_RAW));
+	f->answers[1] = -ENOBUFS;
+	f->answers[2] = -ENOBUFS;
+	f->answer_count = 3;
+	f->dropped = true;
+	next_and_send(f);
+	assert_int_equal(tx_stats(f).queued, 1);
+	assert_int_equal(loans(f)->next, 2);
+	assert_true(f->t->with[0]);
+	f->on_wait = let_go_of_the_oldest;
+	assert_int_equal(sgring_tx_flush(f->t, 5000), 0);
+	assert_true(tx_stats(f).nobufs_waits >= 2);
+	assert_int_equal(returned(f), 1);
+	assert_int_equal(tx_stats(f).strange, 0);
+	assert_int_equal(tx_stats(f).zerocopy + tx_stats(f).copied, tx_stats(f).sends);
+	assert_int_equal(sgring_pattern_verify(f->wire, f->wire_bytes, sgring_pattern_key(0), 0),
+			 65536);
+
+	f->dropped = false;
+	f->answers[f->sends] = -ENOBUFS;
+	f->answer_count = f->sends + 1;
+	f->on_wait = NULL;
+	{
+		uint32_t next = loans(f)->next;
+
+		next_and_send(f);
+		assert_int_equal(tx_stats(f).queued, 1);
+		assert_int_equal(loans(f)->next, next);
+	}
+	f->on_wait = let_go_of_the_oldest;
+	assert_int_equal(sgring_tx_flush(f->t, 5000), 0);
+	assert_int_equal(returned(f), 2);
+	fake_free(f);
+}
+
+static void nobody_there_is_said_once_and_ignored(void **state)
+{
+	struct fake *f;
+
+	(void)state;
+	said_count = 0;
+	f = fake_new_with(FOUR, "udp://", DATAGRAMS(.flags = SGRING_TX_RAW));
+	f->answers[0] = -ECONNREFUSED;
+	f->answers[2] = -ECONNREFUSED;
+	f->answer_count = 3;
+	next_and_send(f);
+	assert_int_equal(tx_stats(f).queued, 0);
+	assert_int_equal(said_count, 2);
+	assert_non_null(strstr(said[1], "Connection refused"));
+	let_go_of_everything(f);
+	fake_free(f);
+}
+
+static void several_at_once_refused_become_single_ones(void **state)
+{
+	static const int errors[] = { -EIO, -EINVAL, -EMSGSIZE };
+	struct fake *f;
+	unsigned int i, n;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		said_count = 0;
+		f = fake_new_with(FOUR, "udp://", DATAGRAMS(.datagram_bytes = 8192));
+		/* Reports of datagrams long sent are told apart by their number. */
+		n = errors[i] == -EMSGSIZE ? 16 : 1;
+		for (f->answer_count = 1; f->answer_count <= n; f->answer_count++)
+			f->answers[f->answer_count] = errors[i];
+		next_and_send(f);
+		assert_int_equal(said_count, 2);
+		assert_non_null(strstr(said[1], "one by one"));
+		assert_int_equal(f->asked[n + 1], 8192);
+		assert_int_equal(tx_stats(f).bytes, 65536);
+		let_go_of_everything(f);
+		fake_free(f);
+	}
+}
+
+/* --- ends of waits */
+
+static void *cancel_soon(void *stream)
+{
+	usleep(20000);
+	sgring_cancel(stream);
+	return NULL;
+}
+
+static void cancel_ends_every_wait_from_then_on(void **state)
+{
+	struct fake *f = fake_new(FOUR);
+	struct sgring_slot b;
+	pthread_t thread;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 4; i++)
+		next_and_send(f);
+	pthread_create(&thread, NULL, cancel_soon, f->s);
+	assert_int_equal(sgring_next(f->s, &b, -1), -EINTR);
+	pthread_join(thread, NULL);
+	assert_non_null(strstr(sgring_errmsg(), "cancel"));
+	assert_int_equal(sgring_next(f->s, &b, -1), -EINTR);
+	assert_int_equal(sgring_tx_flush(f->t, -1), -EINTR);
+	let_go_of_everything(f);
+	assert_int_equal(returned(f), 4);
+	fake_free(f);
+
+	/* In a wait for the device, too; and a close does not finish what is queued. */
+	f = fake_new(FOUR);
+	f->answers[0] = -EAGAIN;
+	f->answer_count = 1;
+	f->last_for_ever = true;
+	f->sim.plan.pause_at = 4;
+	next_and_send(f);
+	pthread_create(&thread, NULL, cancel_soon, f->s);
+	while (!(i = sgring_next(f->s, &b, -1)))
+		sgring_return(f->s, &b);
+	assert_int_equal(i, -EINTR);
+	pthread_join(thread, NULL);
+	assert_int_equal(sgring_close(f->s), -EINTR);
+	f->s = NULL;
+	fake_free(f);
+}
+
+static void event_loop_is_told_what_to_wait_for(void **state)
+{
+	struct fake *f;
+	struct pollfd fds[2];
+	uint64_t expired;
+
+	(void)state;
+	f = fake_new_with(FOUR, "udp://", DATAGRAMS(.flags = SGRING_TX_RAW));
+	assert_int_equal(sgring_tx_pollfds(f->t, fds, 2), 0);
+	f->answers[0] = -ENOBUFS;
+	f->answer_count = 1;
+	f->dropped = true;
+	next_and_send(f);
+	/* The device has no room, and nobody tells when it has: a timer. */
+	assert_int_equal(sgring_tx_pollfds(f->t, fds, 2), 1);
+	assert_int_not_equal(fds[0].fd, f->t->fd);
+	assert_int_equal(poll(fds, 1, 5000), 1);
+	assert_int_equal(read(fds[0].fd, &expired, sizeof(expired)), sizeof(expired));
+	assert_int_equal(sgring_work(f->s), 0);
+	assert_int_equal(tx_stats(f).queued, 0);
+	let_go_of_everything(f);
+	assert_int_equal(sgring_work(f->s), 0);
+	assert_int_equal(returned(f), 1);
+	fake_free(f);
+}
+
+static void work_tells_a_failure_once(void **state)
+{
+	struct fake *f = fake_new(FOUR);
+	struct sgring_slot b;
+
+	(void)state;
+	f->answers[0] = -ECONNRESET;
+	f->answer_count = 1;
+	assert_int_equal(sgring_next(f->s, &b, 5000), 0);
+	assert_int_equal(sgring_tx_send(f->t, &b), -ECONNRESET);
+	assert_int_equal(sgring_work(f->s), -ECONNRESET);
+	assert_int_equal(sgring_work(f->s), 0);
+	assert_int_equal(sgring_tx_error(f->t), -ECONNRESET);
+	fake_free(f);
 }
 
 int main(void)
@@ -1092,15 +1378,21 @@ int main(void)
 		cmocka_unit_test(narrowed_and_empty_slots_are_sent_as_told),
 		cmocka_unit_test(next_waits_for_the_sender_when_it_has_every_slot),
 		cmocka_unit_test(close_sends_the_rest_if_all_went_to_the_sender),
-		cmocka_unit_test(the_program_of_the_readme_delivers_every_byte),
-		cmocka_unit_test(loopback_copies_and_every_send_is_accounted_for),
-		cmocka_unit_test(slow_peer_makes_no_device_polls_and_no_kicks),
-		cmocka_unit_test(reset_connection_fails_and_gives_every_slot_back),
-		cmocka_unit_test(flush_does_not_take_a_reset_for_success),
-		cmocka_unit_test(abort_makes_the_kernel_let_go),
-		cmocka_unit_test(bad_urls_are_refused_with_a_reason),
-		cmocka_unit_test(too_little_memlock_is_refused_before_anything_runs),
-		cmocka_unit_test(little_memlock_cuts_slots_into_pieces_that_pass),
+		cmocka_unit_test(frames_on_the_wire_are_byte_exact),
+		cmocka_unit_test(frames_of_narrowed_and_failed_slots_tell_where_they_are),
+		cmocka_unit_test(every_epoch_has_a_hello_and_an_end),
+		cmocka_unit_test(slot_returns_when_everybody_who_has_it_is_done),
+		cmocka_unit_test(only_slots_of_the_application_can_be_held),
+		cmocka_unit_test(lost_connection_sends_again_just_what_was_not_let_go_of),
+		cmocka_unit_test(reconnecting_is_given_up_after_its_time),
+		cmocka_unit_test(parts_of_a_slot_are_datagrams_of_their_own),
+		cmocka_unit_test(raw_datagrams_are_the_slot_and_nothing_else),
+		cmocka_unit_test(full_qdisc_is_waited_out_and_numbers_stay_right),
+		cmocka_unit_test(nobody_there_is_said_once_and_ignored),
+		cmocka_unit_test(several_at_once_refused_become_single_ones),
+		cmocka_unit_test(cancel_ends_every_wait_from_then_on),
+		cmocka_unit_test(event_loop_is_told_what_to_wait_for),
+		cmocka_unit_test(work_tells_a_failure_once),
 	};
 
 	return cmocka_run_group_tests_name("tx", tests, NULL, NULL);
