@@ -288,6 +288,19 @@ static int admit(void *context, const struct sgring_hello *h)
 	return 0;
 }
 
+/* Many who say nothing must not keep the sender out. */
+static void make_room(struct receiver *r)
+{
+	struct connection *oldest = NULL;
+	unsigned int i;
+
+	for (i = 0; i < r->count; i++)
+		if (r->connections[i] != r->active &&
+		    (!oldest || r->connections[i]->since_ns < oldest->since_ns))
+			oldest = r->connections[i];
+	end_connection(r, oldest, "refused: it has said no hello, and others wait", true);
+}
+
 static void accept_one(struct receiver *r)
 {
 	struct sockaddr_storage a = { 0 };
@@ -298,6 +311,8 @@ static void accept_one(struct receiver *r)
 	fd = accept4(r->fd, (struct sockaddr *)&a, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0)
 		return;
+	if (r->count == CONNECTIONS)
+		make_room(r);
 	c = calloc(1, sizeof(*c));
 	if (!c) {
 		close(fd);
@@ -407,8 +422,7 @@ static void receive_streams(struct receiver *r)
 			those[i] = r->connections[i];
 			fds[i] = (struct pollfd){ .fd = those[i]->fd, .events = POLLIN };
 		}
-		/* Without room for one more, the next waits; who says no hello goes soon. */
-		fds[n] = (struct pollfd){ .fd = n < CONNECTIONS ? r->fd : -1, .events = POLLIN };
+		fds[n] = (struct pollfd){ .fd = r->fd, .events = POLLIN };
 		poll(fds, n + 1, patience_ms(r));
 		for (i = 0; i < n && !r->over; i++) {
 			unsigned int k = 0;

@@ -406,6 +406,33 @@ static void strangers_are_refused_and_do_no_harm(void **state)
 	assert_int_equal(figure(&r, "bytes"), 6 * SLOT);
 }
 
+static void many_who_say_nothing_keep_nobody_out(void **state)
+{
+	int silent[40], fd;
+	struct run r;
+	size_t i;
+
+	(void)state;
+	START(&r);
+	for (i = 0; i < 40; i++)
+		silent[i] = dial(&r, SOCK_STREAM);
+	fd = dial(&r, SOCK_STREAM);
+	put_hello(fd, 1, 1);
+	put_slots(fd, 0, 2);
+	await(&r, "stream \"rx0\"");
+	for (i = 0; i < 40; i++) {
+		close(silent[i]);
+		silent[i] = dial(&r, SOCK_STREAM);
+	}
+	put_slots(fd, 2, 4);
+	put_end(fd, 4);
+	close(fd);
+	ends(&r, 0);
+	assert_int_equal(figure(&r, "bytes"), 4 * SLOT);
+	for (i = 0; i < 40; i++)
+		close(silent[i]);
+}
+
 static void once_ends_with_the_connection_however_it_ends(void **state)
 {
 	static const struct {
@@ -918,6 +945,7 @@ int main(void)
 		cmocka_unit_test(a_sender_that_comes_back_goes_on),
 		cmocka_unit_test(a_new_connection_of_the_same_sender_takes_over),
 		cmocka_unit_test(strangers_are_refused_and_do_no_harm),
+		cmocka_unit_test(many_who_say_nothing_keep_nobody_out),
 		cmocka_unit_test(once_ends_with_the_connection_however_it_ends),
 		cmocka_unit_test(another_sender_after_an_unfinished_one_is_another_stream),
 		cmocka_unit_test(keep_goes_on_until_it_is_interrupted),
