@@ -125,6 +125,7 @@ run_one() {
 	wait $_pid || _rc=$?
 	kill -KILL -$_pid 2>/dev/null
 	wait_for 20 gone_all || echo "something is still running: $(ps | grep sgring)"
+	echo "--- $1: exit $_rc, $(($(now) - _start)) s"
 	dmesg | grep -E 'segfault|traps:' >/tmp/crashes
 	if [ "$(wc -l </tmp/crashes)" != $_crashes ]; then
 		_crashes=$(wc -l </tmp/crashes) _rc=139
