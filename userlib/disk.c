@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* libsgring: requests to files, by io_uring or one by one; see disk.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@ static void uring_start(struct sgring_disk *d, struct sgring_disk_op *op)
 
 	if (op->what == SGRING_DISK_SYNC)
 		io_uring_prep_fsync(sqe, op->fd, IORING_FSYNC_DATASYNC);
+	else if (op->what == SGRING_DISK_ALLOCATE)
+		io_uring_prep_fallocate(sqe, op->fd, 0, (off_t)op->at, (off_t)op->bytes);
 	else if (op->buffer >= 0)
 		io_uring_prep_write_fixed(sqe, op->fd, op->data, bytes, op->at, op->buffer);
 	else
@@ -59,6 +62,8 @@ static void calls_start(struct sgring_disk *d, struct sgring_disk_op *op)
 	d->calls++;
 	if (op->what == SGRING_DISK_SYNC)
 		n = fdatasync(op->fd);
+	else if (op->what == SGRING_DISK_ALLOCATE)
+		n = fallocate(op->fd, 0, (off_t)op->at, (off_t)op->bytes);
 	else
 		n = pwrite(op->fd, op->data, op->bytes, (off_t)op->at);
 	op->result = n < 0 ? -errno : (int)n;

@@ -13,6 +13,7 @@
 enum sgring_disk_what {
 	SGRING_DISK_WRITE,
 	SGRING_DISK_SYNC,	/* fdatasync(2) */
+	SGRING_DISK_ALLOCATE,	/* fallocate(2): the file is that long, too */
 };
 
 /**
@@ -21,7 +22,7 @@ enum sgring_disk_what {
  * @fd: of the file
  * @buffer: the registered one with @data in it; -1: none
  * @data: what is left to be written
- * @bytes: how much that is
+ * @bytes: how much that is, or is to be allocated
  * @at: and where
  * @block: a write that goes on begins at a multiple of this
  * @written: so far

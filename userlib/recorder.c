@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "recorder.h"
 
-#define BOUNCE_BYTES (128U << 10)
+#define BOUNCE_BYTES (512U << 10)
+#define AHEAD_BYTES (256U << 20)
 
 /* --- bounces */
 
@@ -242,6 +244,50 @@ static void write_start(struct sgring_recorder *r, struct sgring_write *w, const
 	if (w->file->extent < w->begin + bytes)
 		w->file->extent = w->begin + bytes;
 	sgring_disk_start(&r->disk, &w->op);
+}
+
+static void allocated(void *context, struct sgring_disk_op *op)
+{
+	struct sgring_recording *f = (void *)((char *)op - offsetof(struct sgring_recording, allocation));
+	struct sgring_recorder *r = context;
+
+	r->tx->progress++;
+	f->allocating = false;
+	if (op->error) {
+		/* Not there, or no room: then it is done without. */
+		r->ahead = false;
+		return;
+	}
+	f->allocated = op->at + op->bytes;
+	if (f->extent < f->allocated)
+		f->extent = f->allocated;
+}
+
+/* Have the end of the file far ahead. */
+static void allocate(struct sgring_recorder *r, struct sgring_recording *f)
+{
+	uint64_t from = f->allocated > f->at ? f->allocated : f->at, end = from + AHEAD_BYTES;
+	struct rlimit limit;
+
+	if (!r->ahead || f->allocating || f->at + AHEAD_BYTES / 2 < f->allocated)
+		return;
+	/* Beyond this limit there is a signal. */
+	if (!getrlimit(RLIMIT_FSIZE, &limit) && end > limit.rlim_cur)
+		end = limit.rlim_cur;
+	if (r->tx->options.rotate_bytes && end > r->tx->options.rotate_bytes)
+		end = r->tx->options.rotate_bytes;
+	if (end <= from)
+		return;
+	f->allocation = (struct sgring_disk_op){
+		.what = SGRING_DISK_ALLOCATE,
+		.fd = f->fd,
+		.bytes = (size_t)(end - from),
+		.at = from,
+		.done = allocated,
+		.context = r,
+	};
+	f->allocating = true;
+	sgring_disk_start(&r->disk, &f->allocation);
 }
 
 /* --- what goes through bounces */
@@ -478,6 +524,7 @@ int sgring_rec_item(struct sgring_recorder *r, struct sgring_tx_item *item)
 			return err;
 		item->begun = true;
 	}
+	allocate(r, r->current);
 	while (item->done < item->slot.length) {
 		bytes = write_some(r, r->current, item);
 		if (!bytes)

@@ -30,6 +30,10 @@
  * and one at its end, while the next file is being written. So at any moment,
  * power loss included, the index describes only what is there.
  *
+ * A file system makes writes behind the end of a file wait for each other, so the
+ * end is moved far ahead of them, and back in the end (not without an index: who
+ * finds a file that was not closed has to see where it ends).
+ *
  * After a failure nothing more is begun, and in the end data and index are cut to
  * what both have.
  */
@@ -74,7 +78,8 @@ struct sgring_bounce {
  * @at: the next byte of a slot goes here
  * @written: all before this is there
  * @synced: it was when the round began
- * @extent: the furthest write ends here
+ * @extent: the file is that long, or will be when all writes have ended
+ * @allocated: disk space is there up to here
  * @described: where the data of the last item ends
  * @bounce: being filled
  * @begun_ns: when it was opened
@@ -86,6 +91,8 @@ struct sgring_bounce {
  * @ending: no more data comes
  * @in_round: a round is under way
  * @op: its step
+ * @allocating: space is being allocated
+ * @allocation: by this request
  */
 struct sgring_recording {
 	struct sgring_recording *next;
@@ -98,6 +105,7 @@ struct sgring_recording {
 	uint64_t written;
 	uint64_t synced;
 	uint64_t extent;
+	uint64_t allocated;
 	uint64_t described;
 	struct sgring_bounce *bounce;
 	int64_t begun_ns;
@@ -107,8 +115,10 @@ struct sgring_recording {
 	bool doubtful;
 	bool ending;
 	bool in_round;
+	bool allocating;
 	uint64_t items;
 	struct sgring_disk_op op;
+	struct sgring_disk_op allocation;
 };
 
 /**
@@ -155,6 +165,7 @@ struct sgring_write {
  * @bounces: all
  * @free: bounces
  * @bounce_bytes: of each
+ * @ahead: space is allocated before it is written to
  * @settling: everything shall get to the disk now
  * @broken: the oldest write has failed: nothing behind it counts
  * @said_copy: that slots are copied
@@ -179,6 +190,7 @@ struct sgring_recorder {
 	struct sgring_bounce bounces[SGRING_REC_BOUNCES];
 	struct sgring_bounce *free;
 	size_t bounce_bytes;
+	bool ahead;
 	bool settling;
 	bool broken;
 	bool said_copy;

@@ -83,7 +83,8 @@ static void data_synced(void *context, struct sgring_disk_op *op)
 /* All data that was handed to the file is there, and it has its true length. */
 static bool all_written(struct sgring_recorder *r, struct sgring_recording *f)
 {
-	if (!sgring_rec_drain(r, f, true) || (f->bounce && f->bounce->fresh) || f->written != f->at)
+	if (!sgring_rec_drain(r, f, true) || (f->bounce && f->bounce->fresh) ||
+	    f->written != f->at || f->allocating)
 		return false;
 	if (!r->traits.regular || f->extent == f->at)
 		return true;
@@ -91,7 +92,7 @@ static bool all_written(struct sgring_recorder *r, struct sgring_recording *f)
 		sgring_rec_failed(r, -errno, f->path, f->at);
 		return false;
 	}
-	f->extent = f->at;
+	f->extent = f->allocated = f->at;
 	f->dirty = true;
 	return true;
 }

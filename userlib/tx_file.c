@@ -8,6 +8,7 @@
 
 #include "recorder.h"
 
+#define NAP_NS (10 * SGRING_MS_NS)
 #define PAD_BYTES 4096U		/* slots begin on a multiple, with SGRING_TX_PAD */
 
 /* How the requests get to the kernel, and why that way. */
@@ -24,7 +25,7 @@ static int choose(struct sgring_recorder *r)
 	if (method != SGRING_TX_DIRECT) {
 		if (sgring_uring_probe(&err))
 			err = sgring_disk_open(&r->disk, t->stream, &sgring_disk_uring,
-					       SGRING_REC_WRITES + SGRING_REC_FILES, sqpoll);
+					       SGRING_REC_WRITES + 2 * SGRING_REC_FILES, sqpoll);
 		if (err && (sqpoll || method == SGRING_TX_URING || method == SGRING_TX_URING_FIXED))
 			return err;
 		if (err)
@@ -93,7 +94,10 @@ static int begin(struct sgring_recorder *r)
 		err = sgring_file_alone(r->index_path, overwrite);
 	if (!err)
 		err = sgring_rec_bounces(r);
-	return err ? err : choose(r);
+	if (!err)
+		err = choose(r);
+	r->ahead = r->traits.regular && r->traits.direct && r->index_path;
+	return err;
 }
 
 static void recorder_free(struct sgring_recorder *r)
@@ -174,8 +178,8 @@ static int tx_file_reap(struct sgring_tx *t)
 	const struct sgring_recording *f;
 
 	sgring_rec_work(r);
-	/* How much there is to be synced nobody can tell: only a failure ends that. */
-	for (f = r->oldest; r->settling && f; f = f->next)
+	/* How much there is to be synced nobody can tell: it takes the time it takes. */
+	for (f = r->oldest; f && r->head == r->next; f = f->next)
 		t->progress += f->in_round;
 	return r->error;
 }
@@ -253,7 +257,8 @@ static void tx_file_abort(struct sgring_tx *t)
 		left = until - sgring_now_ns();
 		if (left <= 0)
 			break;
-		t->stream->be->poll(t->stream->be, &fd, tx_file_pollfds(t, &fd, 1), left);
+		t->stream->be->poll(t->stream->be, &fd, tx_file_pollfds(t, &fd, 1),
+				    left < NAP_NS ? left : NAP_NS);
 	}
 }
 
@@ -274,6 +279,7 @@ static void tx_file_close(struct sgring_tx *t)
 
 const struct sgring_tx_kind sgring_tx_file = {
 	.scheme = "file:",
+	.timed = true,
 	.open = tx_file_open,
 	.push = tx_file_push,
 	.reap = tx_file_reap,
