@@ -25,16 +25,26 @@ static int close_entry(struct intake *t)
 	return t->recorder ? stored(t, recorder_entry(t->recorder, &t->entry)) : 0;
 }
 
+/* Would the index's reader misunderstand entries that follow this one? */
+static bool differs(const struct sgring_hello *a, const struct sgring_hello *b)
+{
+	return a->slot_bytes != b->slot_bytes || a->slot_count != b->slot_count ||
+	       a->clock != b->clock;
+}
+
 int intake_hello(struct intake *t, const struct sgring_hello *hello)
 {
 	int err = intake_cut(t);
+	bool fresh;
 
 	if (err)
 		return err;
 	t->slot_bytes = hello->slot_bytes;
-	if (!sgring_track_hello(&t->track, hello) || !t->recorder)
+	fresh = sgring_track_hello(&t->track, hello);
+	if (t->track.behind || (!fresh && !differs(hello, &t->hello)))
 		return 0;
-	return stored(t, recorder_hello(t->recorder, hello));
+	t->hello = *hello;
+	return t->recorder ? stored(t, recorder_hello(t->recorder, hello)) : 0;
 }
 
 /* Is it the next part of the slot whose entry is open? */

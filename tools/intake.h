@@ -33,6 +33,7 @@
  * @entry: as it goes to the index; its length is what is stored
  * @open: it has not gone there yet
  * @slot_bytes: of the last hello
+ * @hello: the last one in the index
  * @error: what went wrong, one line
  */
 struct intake {
@@ -49,6 +50,7 @@ struct intake {
 	struct sgring_cqe entry;
 	bool open;
 	uint64_t slot_bytes;
+	struct sgring_hello hello;
 	char error[sizeof(((struct recorder *)0)->error)];
 };
 
