@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* sgring list: every stream there is, a line each. */
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -37,8 +38,26 @@ static int compare(const void *a, const void *b)
 	       (strlen(x->name) > strlen(y->name)) * 2 - 1 : strcmp(x->name, y->name);
 }
 
-/* Open each stream the class has; how many. Streams may come and go: skip those. */
-static size_t collect(struct entry **list)
+/* What anybody may know of one. */
+static void read_label(struct entry *e)
+{
+	char path[80];
+	FILE *f;
+
+	snprintf(path, sizeof(path), CLASS_DIR "/%s/label", e->name);
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	if (fgets(e->query.label, sizeof(e->query.label), f))
+		e->query.label[strcspn(e->query.label, "\n")] = 0;
+	fclose(f);
+}
+
+/*
+ * Open each stream the class has; how many. Streams may come and go: skip those;
+ * for want of permission one is listed without its @s.
+ */
+static size_t collect(struct entry **list, bool *denied)
 {
 	struct entry *e = NULL, *bigger;
 	struct dirent *d;
@@ -58,8 +77,11 @@ static size_t collect(struct entry **list)
 		err = sgring_observe(&e[n].s, d->d_name);
 		if (!err)
 			err = sgring_query(e[n].s, &e[n].query);
-		if (err) {
-			open_failed(d->d_name, err);
+		if (err == -EACCES) {
+			read_label(&e[n]);
+			*denied = true;
+		} else if (err) {
+			library_failed();
 			sgring_close(e[n].s);
 			continue;
 		}
@@ -78,7 +100,7 @@ static bool sample(struct entry *e)
 	struct sgring_stats st;
 	uint64_t at = now_ns();
 
-	if (e->query.state != SGRING_STATE_RUNNING || sgring_stats(e->s, &st))
+	if (!e->s || e->query.state != SGRING_STATE_RUNNING || sgring_stats(e->s, &st))
 		return false;
 	if (e->at_ns)
 		e->rate = (double)(st.bytes_done - e->bytes) * 1e9 / (double)(at - e->at_ns);
@@ -89,9 +111,13 @@ static bool sample(struct entry *e)
 
 static void print(const struct entry *e)
 {
-	const struct sgring_geometry *g = sgring_geometry(e->s);
+	const struct sgring_geometry *g = e->s ? sgring_geometry(e->s) : NULL;
 	char slots[48] = "-", rate[32] = "-";
 
+	if (!e->s) {
+		printf("%-9s %-16s no permission\n", e->name, e->query.label[0] ? e->query.label : "-");
+		return;
+	}
 	if (g)
 		snprintf(slots, sizeof(slots), "%u x %s", g->slot_count, size_words(g->slot_bytes));
 	if (e->at_ns)
@@ -103,11 +129,16 @@ static void print(const struct entry *e)
 
 static void print_json(const struct entry *e)
 {
-	const struct sgring_geometry *g = sgring_geometry(e->s);
+	const struct sgring_geometry *g = e->s ? sgring_geometry(e->s) : NULL;
 
 	json_open(NULL, '{');
 	json_string("name", e->name);
 	json_string("label", e->query.label);
+	if (!e->s) {
+		json_string("state", "no permission");
+		json_close('}');
+		return;
+	}
 	json_string("device", e->query.device);
 	json_string("engine", e->query.engine);
 	json_string("channel", e->query.channel);
@@ -126,12 +157,12 @@ int list_main(int argc, char **argv)
 	const struct timespec pause = { .tv_nsec = SAMPLE_NS };
 	struct arguments a;
 	struct entry *list;
-	bool running = false;
+	bool running = false, denied = false;
 	size_t n, i;
 
 	if (!parse_arguments(&a, argc, argv, 0, 0, help))
 		return EXIT_FAILED;
-	n = collect(&list);
+	n = collect(&list, &denied);
 	for (i = 0; i < n; i++)
 		running |= sample(&list[i]);
 	if (running)
@@ -156,6 +187,8 @@ int list_main(int argc, char **argv)
 	} else if (!n) {
 		fprintf(stderr, "sgring: no streams (is the driver loaded, and a device bound to it?)\n");
 	}
+	if (denied)
+		open_failed("these", -EACCES);
 	free(list);
-	return n ? EXIT_OK : EXIT_NOTHING;
+	return denied ? EXIT_FAILED : n ? EXIT_OK : EXIT_NOTHING;
 }

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,12 +50,31 @@ int library_failed(void)
 	return EXIT_FAILED;
 }
 
+/* Why somebody may not use a stream, and what helps. */
+static const char *permission_cure(void)
+{
+	const struct group *g = getgrnam("sgring");
+	const char *user = getenv("USER");
+	gid_t groups[256];
+	int n, i;
+
+	if (!g)
+		return "there is no group sgring yet: \"sudo make install\" creates it";
+	n = getgroups(256, groups);
+	for (i = 0; i < n; i++)
+		if (groups[i] == g->gr_gid)
+			return "you are in the group sgring, but the device is not: \"sudo udevadm trigger --subsystem-match=sgring\"";
+	for (i = 0; user && g->gr_mem[i]; i++)
+		if (!strcmp(g->gr_mem[i], user))
+			return "you are in the group sgring from the next login on: log out, and in again";
+	return "add yourself to the group sgring, \"sudo usermod -aG sgring $USER\", and log in again";
+}
+
 int open_failed(const char *name, int err)
 {
 	if (err != -EACCES)
 		return library_failed();
-	fprintf(stderr, "sgring: no permission to use %s: it is for root and the group sgring; \"sudo usermod -aG sgring $USER\", then log in again\n",
-		name);
+	fprintf(stderr, "sgring: no permission to use %s: %s\n", name, permission_cure());
 	return EXIT_FAILED;
 }
 
