@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "recorder.h"
@@ -267,6 +268,7 @@ static void allocated(void *context, struct sgring_disk_op *op)
 static void allocate(struct sgring_recorder *r, struct sgring_recording *f)
 {
 	uint64_t from = f->allocated > f->at ? f->allocated : f->at, end = from + AHEAD_BYTES;
+	struct statvfs room;
 	struct rlimit limit;
 
 	if (!r->ahead || f->allocating || f->at + AHEAD_BYTES / 2 < f->allocated)
@@ -278,6 +280,11 @@ static void allocate(struct sgring_recorder *r, struct sgring_recording *f)
 		end = r->tx->options.rotate_bytes;
 	if (end <= from)
 		return;
+	/* One that fails has taken all there was, and the index needs some. */
+	if (fstatvfs(f->fd, &room) || (end - from) / room.f_frsize > room.f_bavail / 2) {
+		r->ahead = false;
+		return;
+	}
 	f->allocation = (struct sgring_disk_op){
 		.what = SGRING_DISK_ALLOCATE,
 		.fd = f->fd,
