@@ -63,7 +63,7 @@ ends() {
 }
 
 # says FILE PATTERN: an extended regular expression, any case.
-says() { grep -qiE "$2" "$1" || fail "not in $1: $2: $(tail -n 5 "$1")"; }
+says() { grep -qiE -e "$2" "$1" || fail "not in $1: $2: $(tail -n 5 "$1")"; }
 
 same() { [ "$1" = "$2" ] || fail "${3:-}: $1, not $2"; }
 
