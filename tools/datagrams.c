@@ -126,7 +126,9 @@ static uint64_t room(const struct datagrams *d)
 {
 	uint64_t bytes = d->hello.slot_bytes;
 
-	return bytes < HELD_BYTES_MIN ? HELD_BYTES_MIN : bytes > HELD_BYTES_MAX ? HELD_BYTES_MAX : bytes;
+	if (bytes > HELD_BYTES_MAX)
+		return HELD_BYTES_MAX;
+	return bytes > HELD_BYTES_MIN ? bytes : HELD_BYTES_MIN;
 }
 
 static int take_hello(struct datagrams *d, const void *bytes, size_t count, uint64_t now_ns)

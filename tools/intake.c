@@ -199,6 +199,7 @@ static size_t collect(struct framer *f, const unsigned char *p, size_t bytes, si
 
 static int take_head(struct framer *f, const unsigned char *p, size_t bytes, size_t *used)
 {
+	size_t want;
 	bool hello;
 
 	*used = 0;
@@ -213,8 +214,9 @@ static int take_head(struct framer *f, const unsigned char *p, size_t bytes, siz
 		sgring_hello_unpack(&f->hello, f->head);
 		return refuse(f, sgring_errmsg());
 	}
-	*used += collect(f, p + *used, bytes - *used, hello ? SGRING_HELLO_BYTES : SGRING_ENTRY_BYTES);
-	if (f->have < (hello ? SGRING_HELLO_BYTES : SGRING_ENTRY_BYTES))
+	want = hello ? SGRING_HELLO_BYTES : SGRING_ENTRY_BYTES;
+	*used += collect(f, p + *used, bytes - *used, want);
+	if (f->have < want)
 		return 0;
 	f->have = 0;
 	return hello ? take_hello(f) : take_entry(f);

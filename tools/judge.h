@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "pattern.h"
+#include "tool.h"
 
 /**
  * struct judge - it knows a stream of the dummy device by heart
@@ -28,6 +29,12 @@ struct judge {
 static inline void judge_start(struct judge *j, unsigned int stream)
 {
 	*j = (struct judge){ .key = sgring_pattern_key(stream) };
+}
+
+/* The same from a command's --pattern. */
+static inline void judge_option(struct judge *j, const char *text)
+{
+	judge_start(j, (unsigned int)number_option("pattern", text, 0, SGRING_PATTERN_STREAMS - 1));
 }
 
 /* Offset of the first wrong byte; @bytes: there is none. */

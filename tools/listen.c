@@ -42,10 +42,11 @@ bool place_parse(struct place *p, const char *text)
 
 static bool is_group(const struct addrinfo *a)
 {
-	if (a->ai_family == AF_INET)
-		return IN_MULTICAST(ntohl(((struct sockaddr_in *)(void *)a->ai_addr)->sin_addr.s_addr));
-	return a->ai_family == AF_INET6 &&
-	       IN6_IS_ADDR_MULTICAST(&((struct sockaddr_in6 *)(void *)a->ai_addr)->sin6_addr);
+	const struct sockaddr_in *v4 = (const void *)a->ai_addr;
+	const struct sockaddr_in6 *v6 = (const void *)a->ai_addr;
+
+	return (a->ai_family == AF_INET && IN_MULTICAST(ntohl(v4->sin_addr.s_addr))) ||
+	       (a->ai_family == AF_INET6 && IN6_IS_ADDR_MULTICAST(&v6->sin6_addr));
 }
 
 static int join(int fd, const struct addrinfo *a, unsigned int interface)
@@ -75,7 +76,7 @@ static int open_one(const struct addrinfo *a, bool any, unsigned int interface)
 	fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	/* A group may have several receivers on a machine; a port of TCP may just have been left. */
+	/* A group may have several receivers here; a port of TCP may just have been left. */
 	if (stream || is_group(a))
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (any && a->ai_family == AF_INET6)

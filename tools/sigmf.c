@@ -137,7 +137,7 @@ void sigmf_option_rate(struct sigmf_options *o, const char *text)
 	}
 }
 
-static void say(const struct sigmf *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+__attribute__((format(printf, 2, 3)))
 static void say(const struct sigmf *s, const char *format, ...)
 {
 	char line[PATH_MAX + 600];
@@ -169,10 +169,11 @@ static uint64_t time_of(const struct sigmf *s)
 	const struct sgring_hello *h = &s->r.hello;
 	const struct sgring_cqe *e = &s->r.entry;
 	uint64_t ns = e->host_time_ns - h->clock_ns + h->realtime_ns, took;
+	double samples = e->length_bytes / s->sample_bytes;
 
 	/* The entry has the end of the transfer. */
 	if (s->o->sample_rate > 0) {
-		took = (uint64_t)((double)(e->length_bytes / s->sample_bytes) / s->o->sample_rate * 1e9);
+		took = (uint64_t)(samples / s->o->sample_rate * 1e9);
 		ns -= took < ns ? took : 0;
 	}
 	return ns;

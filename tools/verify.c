@@ -77,7 +77,7 @@ struct verify {
 };
 
 /* Something does not fit together. */
-static void fault(struct verify *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
+__attribute__((format(printf, 2, 3)))
 static void fault(struct verify *v, const char *format, ...)
 {
 	char line[PATH_MAX + 300];
@@ -96,7 +96,8 @@ static void fault(struct verify *v, const char *format, ...)
 static void show(struct verify *v)
 {
 	if (progress_due(&v->progress))
-		progress_show(&v->progress, v->data_done + v->r.data_end, v->track.lost_bytes, NULL);
+		progress_show(&v->progress, v->data_done + v->r.data_end, v->track.lost_bytes,
+			      NULL);
 }
 
 /* The next piece of the data file, at most BUFFER_BYTES; 0: it cannot be had. */
@@ -158,7 +159,8 @@ static void check_data(struct verify *v)
 	if (r->data_end > r->data_bytes) {
 		if (v->short_part != r->part)
 			fault(v, "%s has %" PRIu64 " bytes, and the index tells of more: of position %" PRIu64 " at byte %" PRIu64,
-			      r->data_path, r->data_bytes, (uint64_t)r->entry.position_bytes, r->begin);
+			      r->data_path, r->data_bytes, (uint64_t)r->entry.position_bytes,
+			      r->begin);
 		v->short_part = r->part;
 		return;
 	}
@@ -411,8 +413,7 @@ int verify_main(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "jqh", longs, NULL)) != -1) {
 		switch (option) {
 		case OPT_PATTERN:
-			judge_start(&v.judge, (unsigned int)number_option("pattern", optarg, 0,
-									  SGRING_PATTERN_STREAMS - 1));
+			judge_option(&v.judge, optarg);
 			v.pattern = true;
 			break;
 		case OPT_DATA: data = optarg; break;

@@ -363,6 +363,37 @@ static void a_new_connection_of_the_same_sender_takes_over(void **state)
 	assert_int_equal(figure(&r, "bytes"), 4 * SLOT);
 }
 
+/* It does not send again what the receiver's kernel has acknowledged, read or not. */
+static void what_the_old_connection_brought_is_not_lost(void **state)
+{
+	struct run r;
+	int fd, second, i;
+
+	(void)state;
+	for (i = 0; i < 5; i++) {
+		START(&r, "-o", "unread", "--overwrite");
+		fd = dial(&r, SOCK_STREAM);
+		put_hello(fd, 1, 1);
+		await(&r, "stream \"rx0\"");
+		kill(r.pid, SIGSTOP);
+		put_slots(fd, 0, 20);
+		if (i % 2)
+			close(fd);
+		second = dial(&r, SOCK_STREAM);
+		put_hello(second, i == 3 ? 2 : 1, 1);
+		put_slots(second, i == 3 ? 0 : 20, 22);
+		put_end(second, 22);
+		close(second);
+		kill(r.pid, SIGCONT);
+		ends(&r, i == 3 ? 2 : 0);
+		if (!(i % 2))
+			close(fd);
+		assert_int_equal(figure(&r, "bytes"), (i == 3 ? 42 : 22) * SLOT);
+		assert_int_equal(figure(&r, "lost_bytes"), 0);
+		assert_int_equal(figure(&r, "refused"), 0);
+	}
+}
+
 static void strangers_are_refused_and_do_no_harm(void **state)
 {
 	unsigned char noise[100000];
@@ -944,6 +975,7 @@ int main(void)
 		cmocka_unit_test(a_stream_arrives),
 		cmocka_unit_test(a_sender_that_comes_back_goes_on),
 		cmocka_unit_test(a_new_connection_of_the_same_sender_takes_over),
+		cmocka_unit_test(what_the_old_connection_brought_is_not_lost),
 		cmocka_unit_test(strangers_are_refused_and_do_no_harm),
 		cmocka_unit_test(many_who_say_nothing_keep_nobody_out),
 		cmocka_unit_test(once_ends_with_the_connection_however_it_ends),
