@@ -83,6 +83,9 @@ static int open_one(const struct addrinfo *a, bool any, unsigned int interface)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
 	if (!stream)
 		setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &one, sizeof(one));
+	/* A group of one link has a link in its address. */
+	if (is_group(a) && a->ai_family == AF_INET6 && interface)
+		((struct sockaddr_in6 *)(void *)a->ai_addr)->sin6_scope_id = interface;
 	if (bind(fd, a->ai_addr, a->ai_addrlen) || (stream && listen(fd, 16)) ||
 	    (is_group(a) && join(fd, a, interface))) {
 		err = -errno;
