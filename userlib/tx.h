@@ -45,7 +45,8 @@ enum sgring_tx_blocked {
 /**
  * struct sgring_tx_item - a slot, or an end of stream, to be sent
  * @slot: as given, its position that of its data; index SGRING_NO_SLOT: an end of stream
- * @done: taken so far: of [hello] entry, data; datagrams: of the data alone
+ * @done: taken so far: of [hello] entry, data; datagrams: of the data alone, or how
+ *	often the end of the stream was
  * @number: its own
  * @pieces: lent and not let go of
  * @epoch: it belongs to

@@ -52,6 +52,7 @@
 #define FRAGMENTS 16U		/* pieces of memory in a packet: MAX_SKB_FRAGS, at least */
 #define SEGMENTS 64U		/* datagrams in a message: UDP_MAX_SEGMENTS */
 #define DATAGRAM_MIN 512U
+#define ENDS 3U			/* datagrams that tell the end of a stream: one may get lost */
 #define STALE 16U		/* reports in a row that may be about datagrams long sent */
 #define FRAMES_MAX (16U << 20)	/* memory for frames, unless one slot needs more */
 #define TCP_FRAME (SGRING_HELLO_BYTES + SGRING_ENTRY_BYTES)
@@ -436,6 +437,14 @@ static void datagram_message(struct sgring_tx *t, struct sgring_tx_item *item,
 	uint64_t at = from;
 	size_t part;
 
+	if (item->slot.index == SGRING_NO_SLOT) {
+		sgring_tx_entry_frame(item, 0, 0, frames);
+		add(m, frames, SGRING_ENTRY_BYTES);
+		m->header = SGRING_ENTRY_BYTES;
+		m->end = from + 1;
+		m->last = m->end == ENDS;
+		return;
+	}
 	for (n = 0; n < (k->segment ? SEGMENTS : 1); n++) {
 		part = item->slot.length - at < whole ? (size_t)(item->slot.length - at) : whole;
 		needs = raw ? fragments(t, item, from, (size_t)(at - from) + part) :

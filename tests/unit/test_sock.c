@@ -882,7 +882,7 @@ static void datagrams_carry_every_byte(void **state)
 			assert_int_equal(r->longest, sizes[i / 2 % 3]);
 		if (!raw) {
 			assert_int_equal(r->hellos, 1);
-			assert_int_equal(r->ends, 1);
+			assert_int_equal(r->ends, 3);	/* one might get lost */
 		}
 		assert_int_equal(st.bytes, r->bytes);
 		assert_int_equal(st.copied + st.zerocopy, i % 2 ? 0 : st.sends);

@@ -1156,13 +1156,15 @@ static void parts_of_a_slot_are_datagrams_of_their_own(void **state)
 	assert_int_equal(n, 50);
 	assert_int_equal(tx_stats(f).frame_bytes, 128 + 50 * 64);
 	assert_int_equal(tx_stats(f).bytes, 65536);
-	/* The end of the stream is a datagram too. */
+	/* The end of the stream is a datagram too, more than once. */
 	f->on_wait = let_go_of_the_oldest;
 	assert_int_equal(sgring_stop(f->s, 0, 0), 0);
 	while (!sgring_next(f->s, &b, 5000))
 		assert_int_equal(sgring_tx_send(f->t, &b), 0);
 	assert_int_equal(sgring_tx_send(f->t, &b), 0);
 	assert_int_equal(f->asked[(f->sends - 1) % 64], 64);
+	assert_int_equal(f->asked[(f->sends - 3) % 64], 64);
+	assert_int_not_equal(f->asked[(f->sends - 4) % 64], 64);
 	fake_free(f);
 }
 
