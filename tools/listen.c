@@ -127,7 +127,8 @@ int place_open(const struct place *p, const char *interface, char *error, size_t
 		}
 	}
 	if (fd < 0)
-		snprintf(error, room, "%s:%s: %s", p->host, p->port, strerror(-fd));
+		snprintf(error, room, "%s:%s: %s%s", p->host, p->port, strerror(-fd),
+			 fd == -EINVAL && p->datagrams ? " (a group of one link needs --interface)" : "");
 	return fd < 0 ? -1 : fd;
 }
 

@@ -178,11 +178,16 @@ static int exit_code(const struct receiver *r)
 	return incomplete(r) ? EXIT_LOST : EXIT_OK;
 }
 
+static uint64_t took_ns(const struct receiver *r)
+{
+	return r->first_ns ? r->last_ns - r->first_ns : 0;
+}
+
 static double rate(const struct receiver *r)
 {
-	uint64_t ns = r->last_ns - r->first_ns;
+	uint64_t ns = took_ns(r);
 
-	return r->first_ns && ns ? (double)r->intake.track.bytes * 1e9 / (double)ns : 0;
+	return ns ? (double)r->intake.track.bytes * 1e9 / (double)ns : 0;
 }
 
 static void print_summary(const struct receiver *r)
@@ -194,7 +199,7 @@ static void print_summary(const struct receiver *r)
 		return;
 	}
 	printf("received %" PRIu64 " bytes (%s) in %" PRIu64 " entries, %s, %s\n", t->bytes,
-	       size_words(t->bytes), t->entries, duration_words(r->last_ns - r->first_ns),
+	       size_words(t->bytes), t->entries, duration_words(took_ns(r)),
 	       rate_words(rate(r)));
 	if (t->lost_bytes)
 		printf("LOST %" PRIu64 " bytes in %" PRIu64 " gaps, %" PRIu64 " of the gaps from before they were sent\n",
@@ -234,7 +239,7 @@ static void print_json(const struct receiver *r)
 	json_open(NULL, '{');
 	json_number("bytes", t->bytes);
 	json_number("entries", t->entries);
-	json_rate("seconds", (double)(r->last_ns - r->first_ns) / 1e9);
+	json_rate("seconds", (double)took_ns(r) / 1e9);
 	json_rate("bytes_per_s", rate(r));
 	json_number("lost_bytes", t->lost_bytes);
 	json_number("gaps", t->gaps);

@@ -314,6 +314,8 @@ static void print_summary(const struct verify *v)
 {
 	const struct sgring_track *t = &v->track;
 
+	if (v->failed && !t->epochs)	/* nothing could be read, and that was said */
+		return;
 	printf("%s: %" PRIu64 " bytes (%s) in %" PRIu64 " entries, %u file%s", v->r.base, t->bytes,
 	       size_words(t->bytes), t->entries, v->r.part, v->r.part == 1 ? "" : "s");
 	if (t->epochs > 1)
