@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sgring stat: what a stream does, a line per interval. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,8 @@ static int take(struct sgring *s, struct sample *p)
 	int err = sgring_stats(s, &p->st);
 
 	p->at_ns = now_ns();
-	return err;
+	/* The figures of a set-up outlive it. */
+	return err ? err : p->st.state == SGRING_STATE_IDLE ? -EBADFD : 0;
 }
 
 static void print_line(const struct sample *now, const struct sample *then, bool header)
