@@ -135,7 +135,7 @@ static bool pin(const struct capture *c)
 	return false;
 }
 
-/* Last, so that threads of the library are not real-time ones. */
+/* Before a file is created; the kernel's threads for io_uring are not to be real-time ones. */
 static bool go_real_time(const struct capture *c)
 {
 	const struct sched_param param = { .sched_priority = (int)c->rt_priority };
@@ -143,15 +143,16 @@ static bool go_real_time(const struct capture *c)
 
 	if (!c->rt_priority)
 		return true;
-	if (mlockall(MCL_CURRENT)) {
-		fprintf(stderr, "sgring: --rt: cannot lock memory: %s; RLIMIT_MEMLOCK (ulimit -l) is too low, \"make install\" raises it for the group sgring\n",
-			strerror(errno));
+	if (mlockall(MCL_CURRENT | MCL_FUTURE)) {
+		fprintf(stderr, "sgring: --rt: cannot lock memory: %s; RLIMIT_MEMLOCK (ulimit -l) is %s, and unlimited for the group sgring\n",
+			strerror(errno), !getrlimit(RLIMIT_MEMLOCK, &limit) &&
+			limit.rlim_cur != RLIM_INFINITY ? size_words(limit.rlim_cur) : "unlimited");
 		return false;
 	}
-	if (!sched_setscheduler(0, SCHED_FIFO, &param))
+	if (!sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &param))
 		return true;
 	if (errno == EPERM && !getrlimit(RLIMIT_RTPRIO, &limit))
-		fprintf(stderr, "sgring: --rt %u: RLIMIT_RTPRIO (ulimit -r) is %" PRIu64 "; \"make install\" raises it for the group sgring\n",
+		fprintf(stderr, "sgring: --rt %u: RLIMIT_RTPRIO (ulimit -r) is %" PRIu64 ", and 95 for the group sgring\n",
 			c->rt_priority, (uint64_t)limit.rlim_cur);
 	else
 		fprintf(stderr, "sgring: --rt %u: %s\n", c->rt_priority, strerror(errno));
@@ -226,7 +227,7 @@ static bool open_all(struct capture *c)
 	}
 	interrupted_stream = c->stream;
 	catch_interrupts(give_up);
-	return open_senders(c) && go_real_time(c);
+	return go_real_time(c) && open_senders(c);
 }
 
 /*
@@ -236,7 +237,7 @@ static bool open_all(struct capture *c)
 static void tell_untold(struct capture *c)
 {
 	if (c->untold)
-		progress_say(&c->progress, "... and %" PRIu64 " more, %" PRIu64 " bytes in all",
+		progress_say(&c->progress, "... and %" PRIu64 " more losses, %" PRIu64 " bytes",
 			     c->untold, c->untold_bytes);
 	c->untold = c->untold_bytes = 0;
 }

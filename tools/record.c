@@ -97,10 +97,10 @@ static void tell_room(struct capture *c, char *text, size_t size)
 	if (left == UINT64_MAX)
 		return;
 	if (rate > 0 && (double)left / rate < 1e9)
-		snprintf(text, size, "room for %s, %s", size_words(left),
+		snprintf(text, size, "room %s, %s", size_words(left),
 			 duration_words((uint64_t)((double)left / rate * 1e9)));
 	else
-		snprintf(text, size, "room for %s", size_words(left));
+		snprintf(text, size, "room %s", size_words(left));
 }
 
 static void say(void *context, const char *line)

@@ -24,7 +24,7 @@ static const char help[] =
 	"      --reconnect TIME   TCP: try so long to connect again, and send again what may\n"
 	"                         not have arrived; 0: do not (default 1m; with --raw 0)\n"
 	"      --timeout TIME     give up a receiver that takes nothing for so long (30s)\n"
-	"      --datagram SIZE    UDP: largest datagram (default: what the path takes whole)\n"
+	"      --datagram BYTES   UDP: largest datagram (default: what the path takes whole)\n"
 	"      --ttl N            UDP multicast: hops (default 1)\n"
 	"      --interface NAME   UDP multicast: network interface\n"
 	"\n"

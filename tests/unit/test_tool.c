@@ -164,6 +164,27 @@ static void a_log_gets_whole_lines_and_quiet_means_none(void **state)
 	free(text);
 }
 
+static void the_last_line_stays_with_the_average_rate(void **state)
+{
+	struct progress p;
+	char *text;
+	size_t n;
+	FILE *f = open_memstream(&text, &n);
+
+	(void)state;
+	progress_start(&p, 1 << 20, 60 * S, false);
+	p.out = f;
+	p.terminal = true;
+	p.start_ns -= 10 * S;
+	progress_show(&p, 1 << 19, 0, NULL);
+	progress_last(&p, 1 << 20, 7);
+	fflush(f);
+	assert_non_null(strstr(text, "\r\033[Ksgring: 1 MiB of 1 MiB (100 %)  104.9 kB/s  10.0 s, 0.0 s left  LOST 7 B\n"));
+	assert_int_equal(text[n - 1], '\n');
+	fclose(f);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +194,7 @@ int main(void)
 		cmocka_unit_test(the_line_tells_how_much_is_left),
 		cmocka_unit_test(what_is_said_does_not_mix_with_the_line),
 		cmocka_unit_test(a_log_gets_whole_lines_and_quiet_means_none),
+		cmocka_unit_test(the_last_line_stays_with_the_average_rate),
 	};
 
 	alarm(60);
