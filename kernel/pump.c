@@ -320,14 +320,14 @@ static void slot_tell(struct sgring_stream *s, struct sgring_slot *slot, u64 now
 			       hold.references, hold.mappings, hold.pinned ? "" : "not ");
 }
 
-/* Look again at slots that wait at the gate. */
-static void gate_check(struct sgring_stream *s)
+/* Look again at slots that wait at the gate; at how many. */
+static u32 gate_check(struct sgring_stream *s)
 {
-	u32 looks = min_t(u32, s->gate.count, SGRING_PASS_GATED);
+	u32 looks = min3(s->gate.count, s->pass_entries, (u32)SGRING_PASS_GATED);
 	u64 now = looks ? ktime_get_ns() : 0;
+	u32 i;
 
-	s->stats.gate_checks += looks;
-	while (looks--) {
+	for (i = 0; i < looks; i++) {
 		struct sgring_slot *slot = sgring_gate_next(&s->gate);
 
 		if (slot_idle(s, slot)) {
@@ -338,6 +338,8 @@ static void gate_check(struct sgring_stream *s)
 			slot_tell(s, slot, now);
 		}
 	}
+	s->stats.gate_checks += looks;
+	return looks;
 }
 
 static bool sqe_valid(const struct sgring_stream *s, const struct sgring_sqe *sqe)
@@ -726,15 +728,14 @@ void sgring_pump_init(struct sgring_stream *s)
 bool sgring_pump_collect(struct sgring_stream *s)
 {
 	bool enough;
-	u32 looks;
+	u32 left;
 
 	spin_lock_bh(&s->lock);
 	take(s);
-	for (looks = s->gate.count; looks; looks -= min_t(u32, looks, SGRING_PASS_GATED)) {
+	for (left = s->gate.count; left; left -= min(left, gate_check(s))) {
 		spin_unlock_bh(&s->lock);
 		cond_resched();
 		spin_lock_bh(&s->lock);
-		gate_check(s);
 	}
 	enough = s->slots_free || !s->gate.count || s->setup.overrun == SGRING_OVERRUN_DROP;
 	spin_unlock_bh(&s->lock);

@@ -146,7 +146,7 @@ struct sgring_cell {
  * @lock: see above
  * @rings: both rings and the slot table
  * @arm: counts the arms of all set-ups that are over
- * @pass_entries: SQ entries one pass takes at most
+ * @pass_entries: SQ entries one pass takes at most; slots at the gate it looks at
  * @active: completions count; the timers and the worker may run
  * @refill: slots may be given to the engine
  * @flush: the device ends its packet: into the scratch slot, where no other is free

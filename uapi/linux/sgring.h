@@ -17,6 +17,13 @@
  * those, and gone (SIGBUS) when the owner closes.
  * What was zapped from a mapping by madvise(MADV_DONTNEED) does not come back.
  *
+ * The gate, on by default: a slot that was returned while others still hold its
+ * pages (an skb, a bio, a pipe) is not filled before they let go. So
+ * send(MSG_ZEROCOPY) and the slot's return at once after it is right; whoever
+ * reads a slot through the mapping returns it when that is done. A buffer
+ * registered with io_uring is held for as long as it is registered: turn the
+ * gate off first, and return slots when the sends are notified.
+ *
  * A life: SETUP, then ARM (the engine has slots, the device is not enabled),
  * START, STOP; then ARM again, on the same memory. Close ends it anywhere.
  *

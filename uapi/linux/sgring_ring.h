@@ -39,7 +39,8 @@
  *   state and the flag that say no more will come.
  *
  *   Either J sees NEED_WAKEUP or M sees the new producer; never neither.
- *   Waiting is no kick: J comes before every wait.
+ *   Waiting is no kick: J comes before every wait. A slot that was taken and
+ *   waits at the gate needs none: the kernel goes on looking at it by itself.
  */
 #ifndef _UAPI_LINUX_SGRING_RING_H
 #define _UAPI_LINUX_SGRING_RING_H
@@ -190,7 +191,7 @@ enum sgring_slot_state {
 	SGRING_SLOT_FREE = 0,		/* the kernel's, waiting for the engine */
 	SGRING_SLOT_ENGINE = 1,		/* the engine's */
 	SGRING_SLOT_APP = 2,		/* the application's, from its CQ entry on */
-	SGRING_SLOT_GATED = 3,		/* returned, but its pages are still held */
+	SGRING_SLOT_GATED = 3,		/* returned, but others still hold its pages */
 };
 
 /**
