@@ -19,14 +19,15 @@ static const char help[] =
 	"an entry for each slot (sequence, position, time, losses). \"sgring verify NAME\"\n"
 	"checks the two.\n"
 	"\n"
-	"  -o, --output NAME      path without extension; or a block device, with --raw\n"
-	"                         and --overwrite\n"
+	"  -o, --output NAME      path without extension; or a block device, with --overwrite\n"
+	"                         and --index or --raw\n"
 	"\n"
 	CAPTURE_HELP_LIMITS
 	"\n"
 	"What is written:\n"
 	"      --rotate-size SIZE begin new files before NAME.data is larger than this\n"
 	"      --rotate-time TIME begin new files when it is so old\n"
+	"      --index PATH       the index goes there, not beside the data\n"
 	"      --raw              no index\n"
 	"      --pad              every slot begins on a block of the disk, zeroes before it\n"
 	"                         where it must: slots of odd lengths without a copy\n"
@@ -49,7 +50,7 @@ static const char help[] =
 	"  sgring record rx0 -o /data/night --time 8h --rotate-size 64G --overrun drop\n";
 
 enum {
-	OPT_ROTATE_SIZE = OPT_COMMAND, OPT_ROTATE_TIME, OPT_PAD, OPT_OVERWRITE, OPT_SIGMF,
+	OPT_ROTATE_SIZE = OPT_COMMAND, OPT_ROTATE_TIME, OPT_INDEX, OPT_PAD, OPT_OVERWRITE, OPT_SIGMF,
 	OPT_DATATYPE, OPT_SAMPLE_RATE, OPT_CHANNELS, OPT_DESCRIPTION,
 };
 
@@ -123,8 +124,8 @@ static bool find_output(struct record *r, const struct capture *c)
 	int fd;
 
 	if (!stat(r->output, &st) && S_ISBLK(st.st_mode)) {
-		if (!(c->flags & SGRING_TX_RAW)) {
-			fprintf(stderr, "sgring: %s is a block device: there is no place for an index beside it, so --raw is needed\n",
+		if (!(c->flags & SGRING_TX_RAW) && !c->senders[0].options.index) {
+			fprintf(stderr, "sgring: %s is a block device, with no place for an index beside it: --index PATH or --raw\n",
 				r->output);
 			return false;
 		}
@@ -162,6 +163,7 @@ int record_main(int argc, char **argv)
 		{ "output", required_argument, NULL, 'o' },
 		{ "rotate-size", required_argument, NULL, OPT_ROTATE_SIZE },
 		{ "rotate-time", required_argument, NULL, OPT_ROTATE_TIME },
+		{ "index", required_argument, NULL, OPT_INDEX },
 		{ "pad", no_argument, NULL, OPT_PAD },
 		{ "overwrite", no_argument, NULL, OPT_OVERWRITE },
 		{ "sigmf", no_argument, NULL, OPT_SIGMF },
@@ -186,6 +188,9 @@ int record_main(int argc, char **argv)
 			break;
 		case OPT_ROTATE_TIME:
 			n->options.rotate_ms = duration_option("rotate-time", optarg) / 1000000;
+			break;
+		case OPT_INDEX:
+			n->options.index = optarg;
 			break;
 		case OPT_PAD:
 			n->options.flags |= SGRING_TX_PAD;
@@ -220,8 +225,8 @@ int record_main(int argc, char **argv)
 		fputs(help, stderr);
 		return EXIT_FAILED;
 	}
-	if (r.metadata && (c.flags & SGRING_TX_RAW)) {
-		fprintf(stderr, "sgring: --sigmf is made from the index, which --raw leaves out\n");
+	if (r.metadata && (c.flags & SGRING_TX_RAW || n->options.index)) {
+		fprintf(stderr, "sgring: --sigmf is made from NAME.index: it goes with neither --raw nor --index\n");
 		return EXIT_FAILED;
 	}
 	c.name = argv[optind];
