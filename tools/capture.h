@@ -170,6 +170,9 @@ struct capture_sender *capture_add(struct capture *c, const char *url);
 /* All of it; the exit code. */
 int capture_run(struct capture *c);
 
+/* summary.c: the command's own end, the summary; the exit code. */
+int capture_summary(struct capture *c);
+
 /* Names of enum sgring_tx_method. */
 const char *method_word(int method);
 
