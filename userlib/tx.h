@@ -193,7 +193,6 @@ extern const struct sgring_tx_engine sgring_tx_msg;
  * @epoch: of the next item
  * @sequence: of the last item, plus one
  * @hello_epoch: of the last hello on this connection; 0: none
- * @hello_ns: datagrams: when it was sent
  * @blocked: enum sgring_tx_blocked
  * @retry_ns: when to go on: SGRING_TX_LATER, or the next attempt to connect
  * @due_ns: when reap() is to be called although nobody tells; 0: it is not
@@ -221,7 +220,7 @@ struct sgring_tx {
 	const struct sgring_tx_kind *kind;
 	struct sgring_tx_options options;
 	uint32_t method;
-	char choice[256];
+	char choice[400];
 	char peer[128];
 	struct sgring_tx_stats stats;
 
@@ -242,7 +241,6 @@ struct sgring_tx {
 	uint32_t epoch;
 	uint64_t sequence;
 	uint32_t hello_epoch;
-	int64_t hello_ns;
 
 	uint32_t blocked;
 	int64_t retry_ns;

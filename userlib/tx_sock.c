@@ -47,7 +47,8 @@
 
 #define CONNECT_NS (10000 * SGRING_MS_NS)
 #define RETRY_NS SGRING_MS_NS
-#define HELLO_NS (1000 * SGRING_MS_NS)
+#define HELLO_NS (1000 * SGRING_MS_NS)	/* from one to the next; less at the beginning */
+#define FIRST_HELLO_NS SGRING_MS_NS
 #define PIECE_MIN 65536U	/* smaller messages gain nothing over a copy */
 #define FRAGMENTS 16U		/* pieces of memory in a packet: MAX_SKB_FRAGS, at least */
 #define SEGMENTS 64U		/* datagrams in a message: UDP_MAX_SEGMENTS */
@@ -66,6 +67,8 @@
  * @message_max: bytes in a message
  * @datagram: bytes in a datagram
  * @segment: several make a message
+ * @hello_ns: when the next hello is due
+ * @hello_gap_ns: time to the one after it
  * @too_long: sends in a row that were refused as too long
  * @hindrance: why @blocked is SGRING_TX_LATER, an errno
  * @refused: it was said that nobody listens
@@ -78,6 +81,8 @@ struct sock {
 	size_t message_max;
 	size_t datagram;
 	bool segment;
+	int64_t hello_ns;
+	int64_t hello_gap_ns;
 	unsigned int too_long;
 	int hindrance;
 	bool refused;
@@ -516,25 +521,41 @@ bool sgring_tx_hello_due(const struct sgring_tx *t, const struct sgring_tx_item 
 {
 	if (sgring_tx_stream(t) || sgring_tx_raw(t) || item->done)
 		return false;
-	return t->hello_epoch != item->epoch || sgring_now_ns() - t->hello_ns >= HELLO_NS;
+	return t->hello_epoch != item->epoch || sgring_now_ns() >= sock_of(t)->hello_ns;
 }
 
-ssize_t sgring_tx_hello(struct sgring_tx *t, const struct sgring_tx_item *item)
+static ssize_t send_hello(struct sgring_tx *t, uint32_t epoch)
 {
 	unsigned char wire[SGRING_HELLO_BYTES];
 	struct iovec iov = { wire, sizeof(wire) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 
-	sgring_tx_hello_frame(t, item->epoch, 1, wire);
+	sgring_tx_hello_frame(t, epoch, 1, wire);
 	t->stats.calls++;
 	t->stream->send_calls++;
 	n = t->stream->be->sendmsg(t->stream->be, t->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	t->stats.frame_bytes += n < 0 ? 0 : sizeof(wire);
+	return n;
+}
+
+/*
+ * Without the first one a receiver can do nothing, and the first datagrams are those
+ * that get lost while the peer's hardware address is asked for: soon another, then
+ * at growing intervals.
+ */
+ssize_t sgring_tx_hello(struct sgring_tx *t, const struct sgring_tx_item *item)
+{
+	struct sock *k = sock_of(t);
+	ssize_t n = send_hello(t, item->epoch);
+
 	if (n < 0)
 		return n;
+	k->hello_gap_ns = t->hello_epoch != item->epoch ? FIRST_HELLO_NS : 2 * k->hello_gap_ns;
+	if (k->hello_gap_ns > HELLO_NS)
+		k->hello_gap_ns = HELLO_NS;
+	k->hello_ns = sgring_now_ns() + k->hello_gap_ns;
 	t->hello_epoch = item->epoch;
-	t->hello_ns = sgring_now_ns();
-	t->stats.frame_bytes += sizeof(wire);
 	return n;
 }
 
@@ -705,14 +726,24 @@ static int sock_stalled(struct sgring_tx *t)
 			   sgring_strerror(err, text, sizeof(text)), t->options.timeout_ms);
 }
 
+/* Not by its error alone: that may have been told to a send whose answer is on its way. */
+static bool closed(int fd)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+
+	return !getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) && info.tcpi_state == TCP_CLOSE;
+}
+
 bool sgring_tx_alive(struct sgring_tx *t)
 {
 	char text[128];
 	int err;
 
 	if (sgring_tx_stream(t) && !t->lost && !t->error) {
-		err = socket_error(t->fd);
-		if (err) {
+		if (closed(t->fd)) {
+			err = socket_error(t->fd);
+			err = err ? err : -ECONNRESET;
 			sgring_fail(-err, "%s: %s", t->peer, sgring_strerror(err, text, sizeof(text)));
 			sgring_tx_lost(t, err);
 		}
@@ -769,9 +800,9 @@ static int map_frames(struct sgring_tx *t)
 static int choose_engine(struct sgring_tx *t)
 {
 	const uint32_t wanted = t->options.method;
-	char why_not[200] = "";
+	char why_not[300] = "";
 	int err = -EOPNOTSUPP;
-	size_t i, n;
+	size_t i, n, said = 0;
 
 	for (i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
 		if (wanted && engines[i].method != wanted)
@@ -784,15 +815,16 @@ static int choose_engine(struct sgring_tx *t)
 		err = t->engine->open(t, t->method);
 		if (!err) {
 			n = strlen(t->choice);
-			if (!wanted && why_not[0])
-				snprintf(t->choice + n, sizeof(t->choice) - n, "; %s", why_not);
+			if (!wanted)
+				snprintf(t->choice + n, sizeof(t->choice) - n, "%s", why_not);
 			return 0;
 		}
 		/* Too little memory to lock is mended, not avoided by copying. */
 		if (wanted || (err == -ENOBUFS && t->method == SGRING_TX_ZEROCOPY))
 			return err;
-		if (!why_not[0])
-			snprintf(why_not, sizeof(why_not), "%s", sgring_errmsg());
+		if (!strstr(why_not, sgring_errmsg()) && said < sizeof(why_not))
+			said += (size_t)snprintf(why_not + said, sizeof(why_not) - said, "; %s",
+						 sgring_errmsg());
 	}
 	if (err == -EOPNOTSUPP && wanted)
 		return sgring_fail(EOPNOTSUPP, "method %u is not for %s", wanted, t->kind->scheme);
@@ -853,6 +885,8 @@ static int sock_open(struct sgring_tx *t, const char *where)
 		err = map_frames(t);
 	if (err)
 		sock_close(t);
+	else if (!sgring_tx_stream(t) && !sgring_tx_raw(t))
+		send_hello(t, t->epoch);	/* it opens the way; whether it arrives does not matter */
 	return err;
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 
 #include <cmocka.h>
 
@@ -27,7 +30,7 @@
 #define UDP_SEGMENT 103
 #endif
 
-#define RAW SGRING_TX_OPTIONS(.flags = SGRING_TX_RAW)
+#define RAW SGRING_TX_OPTIONS(.method = SGRING_TX_ZEROCOPY, .flags = SGRING_TX_RAW)
 
 static int bind_any(int type, int *port)
 {
@@ -121,7 +124,8 @@ static void the_program_of_the_readme_delivers_every_byte(void **state)
 	sim->plan.pause_at = 4000;
 	r = receiver_start(0, 0);
 	assert_int_equal(sim_open(sim, &s, NULL), 0);
-	if (sgring_tx_open(&t, s, url(r->port), RAW))
+	if (sgring_tx_open(&t, s, url(r->port),
+			   SGRING_TX_OPTIONS(.flags = SGRING_TX_RAW)))
 		fail_msg("%s", sgring_errmsg());
 	sgring_start(s);
 	while (sgring_next(s, &b, 300) == 0)
@@ -608,7 +612,22 @@ static void gaps_arrive_as_gaps(void **state)
 	sim_free(sim);
 }
 
-static void methods_are_chosen_by_size_and_say_why(void **state)
+/* From now on there is no io_uring, as in many containers. */
+static int forbid_io_uring(void)
+{
+	struct sock_filter program[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog filter = { sizeof(program) / sizeof(program[0]), program };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter);
+}
+
+static int choose_without_io_uring(int port)
 {
 	static const struct {
 		uint64_t bytes;
@@ -618,29 +637,48 @@ static void methods_are_chosen_by_size_and_say_why(void **state)
 		{ 16384, SGRING_TX_ZEROCOPY, "large enough" },
 		{ 16383, SGRING_TX_COPY, "gain nothing by MSG_ZEROCOPY" },
 	};
-	int i, port, listener = listen_any(&port);
 	struct sgring_tx *t;
 	struct sgring *s;
 	struct sim *sim;
+	int i;
 
-	(void)state;
+	if (forbid_io_uring())
+		return 77;
 	for (i = 0; i < 2; i++) {
 		sim = sim_new();
-		assert_int_equal(sim_open(sim, &s, SGRING_OPTIONS(.slot_bytes = cases[i].bytes)), 0);
-		assert_int_equal(sgring_tx_open(&t, s, url(port), NULL), 0);
-		if (sgring_tx_method(t) == SGRING_TX_URING || sgring_tx_method(t) == SGRING_TX_URING_FIXED) {
-			sgring_close(s);
-			sim_free(sim);
-			close(listener);
-			skip();
+		if (sim_open(sim, &s, SGRING_OPTIONS(.slot_bytes = cases[i].bytes)) ||
+		    sgring_tx_open(&t, s, url(port), NULL))
+			return 1;
+		if (sgring_tx_method(t) != cases[i].method ||
+		    !strstr(sgring_tx_choice(t), cases[i].says) ||
+		    !strstr(sgring_tx_choice(t), "io_uring")) {
+			fprintf(stderr, "%s\n", sgring_tx_choice(t));
+			return 2;
 		}
-		assert_int_equal(sgring_tx_method(t), cases[i].method);
-		if (!strstr(sgring_tx_choice(t), cases[i].says))
-			fail_msg("%s", sgring_tx_choice(t));
 		sgring_close(s);
-		sim_free(sim);
 	}
+	/* What was asked for is not replaced by anything else. */
+	sim = sim_new();
+	if (sim_open(sim, &s, NULL) ||
+	    !sgring_tx_open(&t, s, url(port), SGRING_TX_OPTIONS(.method = SGRING_TX_URING)))
+		return 3;
+	return 0;
+}
+
+static void methods_are_chosen_by_size_and_say_why(void **state)
+{
+	int port, listener = listen_any(&port), status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (!pid)
+		_exit(choose_without_io_uring(port));
+	waitpid(pid, &status, 0);
 	close(listener);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /*
@@ -881,7 +919,8 @@ static void datagrams_carry_every_byte(void **state)
 		if (sizes[i / 2 % 3])
 			assert_int_equal(r->longest, sizes[i / 2 % 3]);
 		if (!raw) {
-			assert_int_equal(r->hellos, 1);
+			/* That of the opening, and at least another before the first entry. */
+			assert_true(r->hellos >= 2);
 			assert_int_equal(r->ends, 3);	/* one might get lost */
 		}
 		assert_int_equal(st.bytes, r->bytes);
