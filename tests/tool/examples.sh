@@ -63,7 +63,8 @@ example_multicast() {
 		right_bytes $T/$n 0 "0 2"
 		[ "$(judged bytes)" -gt 0 ] || fail "$n: nothing"
 	done
-	same "$(value $T/one.json '.bytes + .lost_bytes')" "$(value $T/two.json '.bytes + .lost_bytes')"
+	same $(($(value $T/one.json bytes) + $(value $T/one.json lost_bytes))) \
+		$(($(value $T/two.json bytes) + $(value $T/two.json lost_bytes)))
 }
 
 example_fanout() {
