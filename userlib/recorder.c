@@ -254,14 +254,13 @@ static void allocated(void *context, struct sgring_disk_op *op)
 
 	r->tx->progress++;
 	f->allocating = false;
-	if (op->error) {
-		/* Not there, or no room: then it is done without. */
+	/* If it is not there, or there is no room, it is done without. Part of it may be there. */
+	if (op->error)
 		r->ahead = false;
-		return;
-	}
-	f->allocated = op->at + op->bytes;
-	if (f->extent < f->allocated)
-		f->extent = f->allocated;
+	else
+		f->allocated = op->at + op->bytes;
+	if (f->extent < op->at + op->bytes)
+		f->extent = op->at + op->bytes;
 }
 
 /* Have the end of the file far ahead. */

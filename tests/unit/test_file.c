@@ -423,6 +423,7 @@ static struct {
 	struct sgring_disk_op *ops[128];
 	unsigned int writes, syncs, index_writes, index_syncs;	/* that ended, or failed */
 	unsigned int fail_write, fail_sync, fail_index, fail_index_sync;	/* that one, from 1 on */
+	bool fail_allocate;
 	unsigned int shorten;		/* every so many writes get a part only */
 	unsigned int interrupt;		/* every so many get EINTR, and then EAGAIN, first */
 	unsigned int interruptions;
@@ -516,6 +517,15 @@ static int play_write(const struct sgring_disk_op *op)
 	return (int)bytes;
 }
 
+/* A part of what was asked for is there also if it fails. */
+static int play_allocate(const struct sgring_disk_op *op)
+{
+	size_t bytes = disk.fail_allocate ? op->bytes / 2 : op->bytes;
+
+	assert_int_equal(fallocate(op->fd, 0, (off_t)op->at, (off_t)bytes), 0);
+	return disk.fail_allocate ? -ENOSPC : 0;
+}
+
 static struct sgring_disk_op *play_next(struct sgring_disk *d, int *result)
 {
 	struct sgring_disk_op *op;
@@ -537,7 +547,7 @@ static struct sgring_disk_op *play_next(struct sgring_disk *d, int *result)
 		return NULL;
 	memmove(disk.ops + i, disk.ops + i + 1, (--disk.count - i) * sizeof(op));
 	if (op->what == SGRING_DISK_ALLOCATE)
-		*result = fallocate(op->fd, 0, (off_t)op->at, (off_t)op->bytes) ? -errno : 0;
+		*result = play_allocate(op);
 	else
 		*result = op->what == SGRING_DISK_SYNC ? play_sync(op) : play_write(op);
 	return op;
@@ -588,6 +598,7 @@ static void writes_may_end_in_any_order(void **state)
 				disk.order = order;
 				disk.hurry = n % 2;
 				disk.shorten = n / 2 ? 3 : 0;
+				disk.fail_allocate = n == 2;
 				assert_int_equal(send_random(&r, 100), 0);
 				run_close(&r, 0);
 				check_files(in("x.data"), in("x.index"), false, &f);
