@@ -168,6 +168,7 @@ struct sgring_tx_engine {
 };
 
 extern const struct sgring_tx_engine sgring_tx_msg;
+extern const struct sgring_tx_engine sgring_tx_uring;
 
 /**
  * struct sgring_tx - a sender

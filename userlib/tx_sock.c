@@ -93,6 +93,8 @@ static const struct {
 	uint32_t method;
 	const struct sgring_tx_engine *engine;
 } engines[] = {
+	{ SGRING_TX_URING_FIXED, &sgring_tx_uring },
+	{ SGRING_TX_URING, &sgring_tx_uring },
 	{ SGRING_TX_ZEROCOPY, &sgring_tx_msg },
 	{ SGRING_TX_COPY, &sgring_tx_msg },
 };

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * io_uring as the library uses it: what is found out about it, rings, slots as
- * registered buffers and the gate; on the kernel that runs the test, whose memory
- * limits and system call filters are the test's.
+ * registered buffers and the gate, sending; on the kernel that runs the test, whose
+ * memory limits, system call filters and networks are the test's.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,7 +29,9 @@
 
 #include <cmocka.h>
 
+#include "pattern.h"
 #include "sim.h"
+#include "tx.h"
 #include "uring.h"
 
 /* Nothing here can be tried where there is no io_uring. */
@@ -566,7 +572,901 @@ static void a_forbidden_or_missing_io_uring_is_told(void **state)
 	assert_int_equal(in_child(forbidden), 0);
 }
 
-int main(void)
+/* --- a receiver that checks what comes */
+
+/**
+ * struct peer - see peer_start()
+ * @framed: or raw
+ * @stream: or datagrams
+ * @size: of its receive buffer; 0: the kernel's choice
+ * @nap_usec: between reads
+ * @reset_after: a connection ends with a reset after so many bytes; 0: never
+ * @connections: to be taken
+ * @hold: does not read while this is set
+ * @fd: listener, or the socket of the datagrams
+ * @bytes: of data that were right
+ * @wrong: bytes before something was wrong; UINT64_MAX: nothing was
+ * @track: framed: the receiver's view
+ * @ends: end-of-stream entries
+ * @resets: connections ended so
+ */
+struct peer {
+	bool framed, stream;
+	int size;
+	unsigned int nap_usec;
+	uint64_t reset_after;
+	unsigned int connections;
+	int hold;
+	int fd, port;
+	pthread_t thread;
+	uint64_t bytes, wrong;
+	struct sgring_track track;
+	unsigned int ends, resets;
+};
+
+static void peer_wait(struct peer *p)
+{
+	while (__atomic_load_n(&p->hold, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	if (p->nap_usec)
+		usleep(p->nap_usec);
+}
+
+/* How much there was until the end. */
+static size_t read_all(struct peer *p, int fd, unsigned char *to, size_t bytes, uint64_t *left)
+{
+	size_t at = 0, piece;
+	ssize_t n;
+
+	while (at < bytes) {
+		peer_wait(p);
+		piece = bytes - at < 50000 ? bytes - at : 50000;
+		if (piece > *left)
+			piece = (size_t)*left;
+		n = piece ? recv(fd, to + at, piece, 0) : -1;
+		if (n <= 0)
+			break;
+		at += (size_t)n;
+		*left -= (uint64_t)n;
+	}
+	return at;
+}
+
+static void check(struct peer *p, const unsigned char *data, size_t bytes, uint64_t position)
+{
+	if (sgring_pattern_verify(data, bytes, sgring_pattern_key(0), position) != bytes &&
+	    p->wrong == UINT64_MAX)
+		p->wrong = p->bytes;
+	p->bytes += bytes;
+}
+
+static void strange(struct peer *p)
+{
+	if (p->wrong == UINT64_MAX) {
+		print_message("the peer: %s\n", sgring_errmsg());
+		p->wrong = p->bytes;
+	}
+}
+
+static void take_connection(struct peer *p, int fd)
+{
+	static const struct linger at_once = { .l_onoff = 1 };
+	uint64_t left = p->reset_after ? p->reset_after : UINT64_MAX, skip, lost;
+	unsigned char frame[SGRING_HELLO_BYTES], *data = malloc(1 << 20);
+	struct sgring_hello hello;
+	struct sgring_cqe e;
+	bool begun = false;
+	size_t n;
+
+	while (p->framed) {
+		if (!begun) {
+			if (read_all(p, fd, frame, SGRING_HELLO_BYTES, &left) < SGRING_HELLO_BYTES)
+				break;
+			if (sgring_hello_unpack(&hello, frame))
+				strange(p);
+			sgring_track_hello(&p->track, &hello);
+			begun = true;
+		}
+		if (read_all(p, fd, frame, SGRING_ENTRY_BYTES, &left) < SGRING_ENTRY_BYTES)
+			break;
+		if (sgring_entry_unpack(&e, frame, &hello) ||
+		    sgring_track_entry(&p->track, &e, &skip, &lost) < 0) {
+			strange(p);
+			break;
+		}
+		if (e.flags & SGRING_CQE_EOS) {
+			p->ends++;
+			begun = false;
+			continue;
+		}
+		n = read_all(p, fd, data, e.length_bytes, &left);
+		check(p, data, n, e.position_bytes);
+		if (n < e.length_bytes) {
+			sgring_track_cut(&p->track, &e, e.length_bytes - n);
+			break;
+		}
+	}
+	while (!p->framed && (n = read_all(p, fd, data, 4096, &left)))
+		check(p, data, n, p->bytes);
+	if (!left) {
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+		p->resets++;
+		p->reset_after = p->resets < p->connections - 1 ? p->reset_after : 0;
+	}
+	close(fd);
+	free(data);
+}
+
+static void take_datagrams(struct peer *p)
+{
+	unsigned char *d = malloc(65536);
+	struct sgring_hello hello = { 0 };
+	struct sgring_cqe e;
+	ssize_t n;
+
+	/* An empty one is the last. */
+	while ((n = recv(p->fd, d, 65536, 0)) > 0) {
+		if (!p->framed) {
+			check(p, d, (size_t)n, p->bytes);
+		} else if (!memcmp(d, SGRING_FRAME_MAGIC, 8)) {
+			if (sgring_hello_unpack(&hello, d))
+				strange(p);
+		} else if (n < SGRING_ENTRY_BYTES || sgring_entry_unpack(&e, d, &hello) ||
+			   n != (ssize_t)(SGRING_ENTRY_BYTES + e.length_bytes)) {
+			strange(p);
+		} else {
+			p->ends += !!(e.flags & SGRING_CQE_EOS);
+			check(p, d + SGRING_ENTRY_BYTES, e.length_bytes, e.position_bytes);
+		}
+	}
+	free(d);
+}
+
+static void *peer_thread(void *arg)
+{
+	struct peer *p = arg;
+	unsigned int i;
+	int fd;
+
+	if (!p->stream) {
+		take_datagrams(p);
+		return NULL;
+	}
+	for (i = 0; i < p->connections; i++) {
+		fd = accept(p->fd, NULL, NULL);
+		if (fd < 0)
+			break;
+		take_connection(p, fd);
+	}
+	return NULL;
+}
+
+static void peer_start(struct peer *p)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(a);
+
+	p->wrong = UINT64_MAX;
+	p->fd = socket(AF_INET, p->stream ? SOCK_STREAM : SOCK_DGRAM, 0);
+	if (p->size)
+		setsockopt(p->fd, SOL_SOCKET, p->stream ? SO_RCVBUF : SO_RCVBUFFORCE, &p->size,
+			   sizeof(p->size));
+	assert_int_equal(bind(p->fd, (struct sockaddr *)&a, size), 0);
+	if (p->stream)
+		assert_int_equal(listen(p->fd, 4), 0);
+	assert_int_equal(getsockname(p->fd, (struct sockaddr *)&a, &size), 0);
+	p->port = ntohs(a.sin_port);
+	pthread_create(&p->thread, NULL, peer_thread, p);
+}
+
+static void peer_release(struct peer *p)
+{
+	__atomic_store_n(&p->hold, 0, __ATOMIC_RELEASE);
+}
+
+static void peer_end(struct peer *p)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				 .sin_port = htons((uint16_t)p->port) };
+	int fd;
+
+	if (p->stream) {
+		shutdown(p->fd, SHUT_RDWR);
+	} else {
+		fd = socket(AF_INET, SOCK_DGRAM, 0);
+		sendto(fd, "", 0, 0, (struct sockaddr *)&a, sizeof(a));
+		close(fd);
+	}
+	pthread_join(p->thread, NULL);
+	close(p->fd);
+}
+
+/* --- a stream with a sender, on the simulator with the layout above */
+
+#define SLOT 100000U
+#define NEED_SEND_ZC() do {		\
+	if (!there_is_send_zc())	\
+		skip();			\
+} while (0)
+
+static bool there_is_send_zc(void)
+{
+	const struct sgring_uring_caps *caps;
+	int err;
+
+	if (!there_is_io_uring())
+		return false;
+	caps = sgring_uring_probe(&err);
+	if (sgring_uring_has(caps, IORING_OP_SENDMSG_ZC) && caps->report_usage)
+		return true;
+	print_message("skipped: io_uring of this kernel has no SENDMSG_ZC that tells whether it copied\n");
+	return false;
+}
+
+struct sending {
+	struct laid *l;
+	struct sgring *s;
+	struct sgring_tx *t;
+	unsigned int lines;
+	char line[512];
+};
+
+static void note_line(void *context, const char *line)
+{
+	struct sending *g = context;
+
+	g->lines++;
+	snprintf(g->line, sizeof(g->line), "%s", line);
+}
+
+/* @o: the sender's; what is not given there is fit for a test. */
+static void sending_open(struct sending *g, const struct peer *p, uint32_t slots,
+			 struct sgring_tx_options o)
+{
+	char url[64];
+
+	snprintf(url, sizeof(url), "%s://127.0.0.1:%d", p->stream ? "tcp" : "udp", p->port);
+	o.size = sizeof(o);
+	o.say = note_line;
+	o.context = g;
+	if (!o.timeout_ms)
+		o.timeout_ms = 20000;
+	g->l = laid_new(descending, slots, SLOT);
+	g->s = g->l->s;
+	if (sgring_tx_open(&g->t, g->s, url, &o) || sgring_start(g->s))
+		fail_msg("%s", sgring_errmsg());
+}
+
+static void sndbuf(struct sending *g, int bytes)
+{
+	assert_int_equal(setsockopt(g->t->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)), 0);
+}
+
+static int send_some(struct sending *g, unsigned int n)
+{
+	struct sgring_slot b;
+	int err = 0;
+
+	while (n-- && !err) {
+		err = sgring_next(g->s, &b, 20000);
+		if (!err)
+			err = sgring_tx_send(g->t, &b);
+	}
+	return err;
+}
+
+static struct sgring_tx_stats stats_of(struct sending *g)
+{
+	struct sgring_tx_stats st;
+
+	sgring_tx_stats(g->t, &st);
+	return st;
+}
+
+static uint64_t held(struct sending *g)
+{
+	struct sgring_counters c;
+
+	sgring_counters(g->s, &c);
+	return c.held;
+}
+
+static void all_of_it_arrives(uint32_t method, uint32_t flags, int buffers)
+{
+	struct peer p = { .stream = true, .framed = !(flags & SGRING_TX_RAW), .connections = 1,
+			  .size = buffers };
+	struct sending g = { 0 };
+	struct sgring_tx_stats st;
+	const unsigned int slots = 150;
+	uint64_t bytes = (uint64_t)(slots - 1) * SLOT + SLOT / 2;
+
+	peer_start(&p);
+	sending_open(&g, &p, 16, (struct sgring_tx_options){ .method = method, .flags = flags });
+	g.l->sim.plan.eop_at = 77;
+	if (buffers)
+		sndbuf(&g, buffers);
+	if (send_some(&g, slots) || sgring_tx_flush(g.t, 20000))
+		fail_msg("%s", sgring_errmsg());
+	st = stats_of(&g);
+	assert_int_equal(sgring_tx_method(g.t), method);
+	assert_int_equal(st.slots, slots);
+	assert_int_equal(st.bytes, bytes);
+	assert_int_equal(st.frame_bytes, p.framed ? slots * 64 + 128 : 0);
+	assert_int_equal(st.strange, 0);
+	assert_int_equal(st.outstanding + st.queued + st.held, 0);
+	/* Frames on their own are copied, and not reported. */
+	if (p.framed && method == SGRING_TX_URING_FIXED)
+		assert_int_equal(st.zerocopy + st.copied + slots, st.sends);
+	else
+		assert_int_equal(st.zerocopy + st.copied, st.sends);
+	assert_true(st.copied > 0);	/* it is loopback */
+	assert_non_null(strstr(g.line, "the kernel copies"));
+	assert_int_equal(g.lines, 2);
+	assert_int_equal(g.l->gate, method != SGRING_TX_URING_FIXED);
+	assert_int_equal(sgring_tx_close(g.t), 0);
+	assert_true(g.l->gate);
+	laid_free(g.l);
+	peer_end(&p);
+	if (p.framed) {
+		assert_int_equal(p.track.lost_bytes + p.track.repeated_bytes + p.track.gaps, 0);
+		assert_int_equal(p.track.entries, slots);
+	}
+	assert_int_equal(p.wrong, UINT64_MAX);
+	assert_int_equal(p.bytes, bytes);
+}
+
+static void every_byte_arrives_whatever_the_way(void **state)
+{
+	static const uint32_t flags[] = { 0, SGRING_TX_RAW, SGRING_TX_SQPOLL,
+					  SGRING_TX_SQPOLL | SGRING_TX_RAW };
+	unsigned int i;
+
+	(void)state;
+	NEED_SEND_ZC();
+	for (i = 0; i < 4; i++) {
+		all_of_it_arrives(SGRING_TX_URING, flags[i], 0);
+		all_of_it_arrives(SGRING_TX_URING_FIXED, flags[i], 0);
+	}
+}
+
+/* Smaller than a slot by far: each request is begun, waits and goes on many times. */
+static void every_byte_arrives_through_small_buffers(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	NEED_SEND_ZC();
+	for (i = 0; i < 4; i++)
+		all_of_it_arrives(i & 1 ? SGRING_TX_URING : SGRING_TX_URING_FIXED,
+				  i & 2 ? SGRING_TX_RAW : 0, 8192);
+}
+
+static void many_slots_go_in_one_call(void **state)
+{
+	struct peer p = { .stream = true, .framed = true, .connections = 1 };
+	struct sending g = { 0 };
+	const unsigned int slots = 3200;
+
+	(void)state;
+	NEED_SEND_ZC();
+	peer_start(&p);
+	sending_open(&g, &p, 128, (struct sgring_tx_options){ .method = SGRING_TX_URING });
+	assert_int_equal(send_some(&g, slots), 0);
+	assert_int_equal(sgring_tx_flush(g.t, 20000), 0);
+	/* 200 of 16 slots each if nothing ever waited. */
+	print_message("%" PRIu64 " calls for %u slots\n", stats_of(&g).calls, slots);
+	assert_in_range(stats_of(&g).calls, 1, slots / 4);
+	assert_int_equal(sgring_tx_close(g.t), 0);
+	laid_free(g.l);
+	peer_end(&p);
+	assert_int_equal(p.wrong, UINT64_MAX);
+}
+
+static void a_polled_ring_needs_no_calls(void **state)
+{
+	struct peer p = { .stream = true, .framed = true, .connections = 1 };
+	struct sending g = { 0 };
+
+	(void)state;
+	NEED_SEND_ZC();
+	peer_start(&p);
+	sending_open(&g, &p, 32, (struct sgring_tx_options){ .method = SGRING_TX_URING,
+							     .flags = SGRING_TX_SQPOLL });
+	assert_non_null(strstr(sgring_tx_choice(g.t), "kernel thread"));
+	assert_int_equal(send_some(&g, 1000), 0);
+	assert_int_equal(sgring_tx_flush(g.t, 20000), 0);
+	/* Only when the thread had slept: at first, or when this machine hung for a second. */
+	assert_in_range(stats_of(&g).calls, 0, 5);
+	assert_int_equal(sgring_tx_close(g.t), 0);
+	laid_free(g.l);
+	peer_end(&p);
+	assert_int_equal(p.wrong, UINT64_MAX);
+}
+
+/* Answered, but not let go of: what the peer does not read stays with the kernel. */
+static void slots_stay_away_until_notifications_come(void **state)
+{
+	static const uint32_t methods[] = { SGRING_TX_URING, SGRING_TX_URING_FIXED };
+	struct sgring_tx_stats st;
+	unsigned int i, n;
+
+	(void)state;
+	NEED_SEND_ZC();
+	for (i = 0; i < 2; i++) {
+		struct peer p = { .stream = true, .connections = 1, .size = 4096, .hold = 1 };
+		struct sending g = { 0 };
+
+		peer_start(&p);
+		sending_open(&g, &p, 16, (struct sgring_tx_options){ .method = methods[i],
+								     .flags = SGRING_TX_RAW });
+		sndbuf(&g, 8 << 20);
+		assert_int_equal(send_some(&g, 8), 0);
+		for (n = 0; n < 1000 && stats_of(&g).queued; n++) {
+			sgring_work(g.s);
+			usleep(1000);
+		}
+		for (n = 0; n < 50; n++) {
+			sgring_work(g.s);
+			usleep(1000);
+		}
+		st = stats_of(&g);
+		assert_int_equal(st.queued, 0);
+		assert_int_equal(st.bytes, 8 * SLOT);
+		/* The first may have gone into the peer's buffer. */
+		assert_in_range(st.held, 6, 8);
+		assert_true(st.outstanding >= st.held);
+		peer_release(&p);
+		assert_int_equal(sgring_tx_flush(g.t, 20000), 0);
+		assert_int_equal(stats_of(&g).held, 0);
+		assert_int_equal(sgring_tx_close(g.t), 0);
+		laid_free(g.l);
+		peer_end(&p);
+		assert_int_equal(p.wrong, UINT64_MAX);
+		assert_int_equal(p.bytes, 8 * SLOT);
+	}
+}
+
+/* A chain waits for room, which never comes. */
+static void abort_makes_the_kernel_let_go_of_a_chain(void **state)
+{
+	static const uint32_t flags[] = { 0, SGRING_TX_SQPOLL };
+	unsigned int i, m;
+
+	(void)state;
+	NEED_SEND_ZC();
+	for (i = 0; i < 2; i++) {
+		for (m = SGRING_TX_URING; m <= SGRING_TX_URING_FIXED; m++) {
+			struct peer p = { .stream = true, .framed = true, .connections = 1,
+					  .size = 4096, .hold = 1 };
+			struct sending g = { 0 };
+
+			peer_start(&p);
+			sending_open(&g, &p, 16, (struct sgring_tx_options){
+				.method = m, .flags = flags[i], .timeout_ms = 300 });
+			sndbuf(&g, 65536);
+			assert_int_equal(send_some(&g, 16), 0);
+			assert_int_equal(held(&g), 16);
+			assert_int_equal(sgring_tx_close(g.t), -ETIMEDOUT);
+			assert_int_equal(held(&g), 0);
+			assert_true(g.l->gate);
+			peer_release(&p);
+			laid_free(g.l);
+			peer_end(&p);
+			assert_int_equal(p.wrong, UINT64_MAX);
+		}
+	}
+}
+
+static void a_reset_in_mid_chain_gives_every_slot_back(void **state)
+{
+	unsigned int m;
+	int err;
+
+	(void)state;
+	NEED_SEND_ZC();
+	for (m = SGRING_TX_URING; m <= SGRING_TX_URING_FIXED; m++) {
+		struct peer p = { .stream = true, .framed = true, .connections = 1,
+				  .size = 8192, .reset_after = 20 * SLOT + 12345 };
+		struct sending g = { 0 };
+
+		peer_start(&p);
+		sending_open(&g, &p, 16, (struct sgring_tx_options){ .method = m });
+		sndbuf(&g, 65536);
+		do
+			err = send_some(&g, 1);
+		while (!err);
+		assert_true(err == -ECONNRESET || err == -EPIPE);
+		assert_int_equal(stats_of(&g).strange, 0);
+		assert_true(sgring_tx_close(g.t) < 0);
+		assert_int_equal(held(&g), 0);
+		laid_free(g.l);
+		peer_end(&p);
+		assert_int_equal(p.wrong, UINT64_MAX);
+		assert_int_equal(p.resets, 1);
+	}
+}
+
+static void a_connection_reset_in_mid_chain_is_resumed(void **state)
+{
+	static const uint32_t flags[] = { 0, SGRING_TX_SQPOLL };
+	unsigned int m, i;
+
+	(void)state;
+	NEED_SEND_ZC();
+	for (i = 0; i < 4; i++) {
+		struct peer p = { .stream = true, .framed = true, .connections = 6,
+				  .size = 8192, .reset_after = 20 * SLOT + 12345 };
+		struct sending g = { 0 };
+
+		m = i & 1 ? SGRING_TX_URING : SGRING_TX_URING_FIXED;
+		peer_start(&p);
+		sending_open(&g, &p, 16, (struct sgring_tx_options){
+			.method = m, .flags = flags[i / 2], .reconnect_ms = 10000 });
+		if (send_some(&g, 300) || sgring_tx_flush(g.t, 20000))
+			fail_msg("%s", sgring_errmsg());
+		assert_int_equal(stats_of(&g).reconnects, 5);
+		assert_true(stats_of(&g).resent_slots >= 5);
+		assert_int_equal(stats_of(&g).unsent_slots + stats_of(&g).strange, 0);
+		assert_int_equal(sgring_tx_close(g.t), 0);
+		assert_int_equal(held(&g), 0);
+		laid_free(g.l);
+		peer_end(&p);
+		assert_int_equal(p.resets, 5);
+		assert_int_equal(p.wrong, UINT64_MAX);
+		assert_int_equal(p.track.lost_bytes, 0);
+		assert_int_equal(p.track.position, 300ULL * SLOT);
+	}
+}
+
+/* Both pin the slots, and each lets go in its own time. */
+static void two_senders_have_each_slot_and_one_gate(void **state)
+{
+	struct peer p[2] = {
+		{ .stream = true, .framed = true, .connections = 1, .size = 8192 },
+		{ .stream = true, .framed = true, .connections = 1, .nap_usec = 100 },
+	};
+	struct sending g = { 0 };
+	struct sgring_slot b;
+	struct sgring_tx *two;
+	unsigned int i;
+	char url[64];
+
+	(void)state;
+	NEED_SEND_ZC();
+	peer_start(&p[0]);
+	peer_start(&p[1]);
+	sending_open(&g, &p[0], 16, (struct sgring_tx_options){ .method = SGRING_TX_URING_FIXED });
+	snprintf(url, sizeof(url), "tcp://127.0.0.1:%d", p[1].port);
+	assert_int_equal(sgring_tx_open(&two, g.s, url,
+					SGRING_TX_OPTIONS(.method = SGRING_TX_URING_FIXED)), 0);
+	for (i = 0; i < 200; i++) {
+		assert_int_equal(sgring_next(g.s, &b, 20000), 0);
+		assert_int_equal(sgring_hold(g.s, b.index), 0);
+		assert_int_equal(sgring_tx_send(g.t, &b), 0);
+		assert_int_equal(sgring_tx_send(two, &b), 0);
+	}
+	assert_int_equal(g.l->gate_off, 1);
+	assert_int_equal(sgring_tx_close(g.t), 0);
+	assert_false(g.l->gate);
+	assert_int_equal(sgring_tx_close(two), 0);
+	assert_true(g.l->gate);
+	assert_int_equal(held(&g), 0);
+	laid_free(g.l);
+	for (i = 0; i < 2; i++) {
+		peer_end(&p[i]);
+		assert_int_equal(p[i].wrong, UINT64_MAX);
+		assert_int_equal(p[i].bytes, 200 * SLOT);
+	}
+}
+
+static void *send_and_leave(void *arg)
+{
+	struct sending *g = arg;
+
+	return (void *)(intptr_t)send_some(g, 12);
+}
+
+/* What a thread has handed over it takes along: its chain fails, and is not lost. */
+static void a_thread_may_end_in_mid_chain(void **state)
+{
+	unsigned int m;
+
+	(void)state;
+	NEED_SEND_ZC();
+	for (m = SGRING_TX_URING; m <= SGRING_TX_URING_FIXED; m++) {
+		struct peer p = { .stream = true, .framed = true, .connections = 1,
+				  .size = 65536, .hold = 1 };
+		struct sending g = { 0 };
+		pthread_t thread;
+		void *err;
+
+		peer_start(&p);
+		sending_open(&g, &p, 16, (struct sgring_tx_options){ .method = m });
+		sndbuf(&g, 65536);
+		pthread_create(&thread, NULL, send_and_leave, &g);
+		pthread_join(thread, &err);
+		assert_null(err);
+		assert_true(stats_of(&g).queued > 0);
+		peer_release(&p);
+		if (send_some(&g, 12) || sgring_tx_flush(g.t, 20000))
+			fail_msg("%s", sgring_errmsg());
+		assert_int_equal(sgring_tx_close(g.t), 0);
+		laid_free(g.l);
+		peer_end(&p);
+		assert_int_equal(p.wrong, UINT64_MAX);
+		assert_int_equal(p.bytes, 24 * SLOT);
+	}
+}
+
+/* --- datagrams */
+
+static void every_datagram_is_right(void **state)
+{
+	static const struct {
+		uint32_t method, flags;
+	} ways[] = {
+		{ SGRING_TX_URING, 0 }, { SGRING_TX_URING, SGRING_TX_RAW },
+		{ SGRING_TX_URING_FIXED, SGRING_TX_RAW },
+		{ SGRING_TX_URING, SGRING_TX_SQPOLL },
+		{ SGRING_TX_URING_FIXED, SGRING_TX_SQPOLL | SGRING_TX_RAW },
+	};
+	unsigned int i;
+
+	(void)state;
+	NEED_SEND_ZC();
+	for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		struct peer p = { .framed = !(ways[i].flags & SGRING_TX_RAW), .size = 64 << 20 };
+		struct sending g = { 0 };
+
+		peer_start(&p);
+		sending_open(&g, &p, 16, (struct sgring_tx_options){ .method = ways[i].method,
+								     .flags = ways[i].flags });
+		g.l->sim.plan.pace_ns = 200000;
+		if (send_some(&g, 100) || sgring_tx_flush(g.t, 20000))
+			fail_msg("%s", sgring_errmsg());
+		assert_int_equal(stats_of(&g).bytes, 100 * SLOT);
+		assert_int_equal(stats_of(&g).zerocopy + stats_of(&g).copied, stats_of(&g).sends);
+		assert_int_equal(stats_of(&g).strange, 0);
+		assert_int_equal(sgring_tx_close(g.t), 0);
+		assert_int_equal(held(&g), 0);
+		laid_free(g.l);
+		peer_end(&p);
+		assert_int_equal(p.wrong, UINT64_MAX);
+		assert_int_equal(p.bytes, 100 * SLOT);
+	}
+}
+
+static void datagrams_with_frames_are_not_registered_memory(void **state)
+{
+	struct peer p = { .framed = true };
+	struct sgring_tx *t;
+	struct laid *l;
+	char url[64];
+
+	(void)state;
+	NEED_SEND_ZC();
+	peer_start(&p);
+	l = laid_new(descending, 4, SLOT);
+	snprintf(url, sizeof(url), "udp://127.0.0.1:%d", p.port);
+	assert_int_equal(sgring_tx_open(&t, l->s, url,
+					SGRING_TX_OPTIONS(.method = SGRING_TX_URING_FIXED)),
+			 -EOPNOTSUPP);
+	assert_non_null(strstr(sgring_errmsg(), "registered memory"));
+	assert_int_equal(l->gate_off, 0);
+	laid_free(l);
+	peer_end(&p);
+}
+
+/* Nobody there: said by the network, survived, told once. */
+static void datagrams_to_nobody_go_on(void **state)
+{
+	struct peer p = { .framed = true };
+	struct sending g = { 0 };
+
+	(void)state;
+	NEED_SEND_ZC();
+	peer_start(&p);
+	peer_end(&p);
+	sending_open(&g, &p, 16, (struct sgring_tx_options){ .method = SGRING_TX_URING });
+	g.l->sim.plan.pace_ns = 200000;
+	if (send_some(&g, 200) || sgring_tx_flush(g.t, 20000))
+		fail_msg("%s", sgring_errmsg());
+	assert_int_equal(stats_of(&g).held, 0);
+	assert_int_equal(sgring_tx_close(g.t), 0);
+	laid_free(g.l);
+}
+
+static int put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY), n = -1;
+
+	if (fd >= 0) {
+		n = (int)write(fd, text, strlen(text));
+		close(fd);
+	}
+	return n < 0;
+}
+
+static int network_of_our_own(void)
+{
+	char map[64];
+
+	snprintf(map, sizeof(map), "0 %u 1", geteuid());
+	return unshare(CLONE_NEWUSER | CLONE_NEWNET) || put("/proc/self/setgroups", "deny") ||
+	       put("/proc/self/uid_map", map);
+}
+
+/*
+ * In a network of our own, through a device that throws away: nothing is copied, and
+ * the kernel says so for each.
+ */
+static int into_a_device(void)
+{
+	static const uint32_t methods[] = { SGRING_TX_URING, SGRING_TX_URING_FIXED };
+	struct sgring_tx_stats st;
+	unsigned int i;
+
+	if (network_of_our_own() ||
+	    system("(ip link set lo up && ip link add sink type ifb && ip link set sink mtu 65535 && "
+		   "ip addr add 10.9.0.1/24 dev sink && ip link set sink up && "
+		   "ip neigh add 10.9.0.2 lladdr 02:00:00:00:00:02 dev sink nud permanent) 2>/dev/null"))
+		return NOT_ALLOWED;
+	for (i = 0; i < 2; i++) {
+		struct laid *l = laid_new(descending, 16, SLOT);
+		struct sending g = { .l = l, .s = l->s };
+
+		if (sgring_tx_open(&g.t, g.s, "udp://10.9.0.2:9",
+				   SGRING_TX_OPTIONS(.method = methods[i], .flags = SGRING_TX_RAW)) ||
+		    sgring_start(g.s) || send_some(&g, 500) || sgring_tx_flush(g.t, 10000)) {
+			print_message("%s\n", sgring_errmsg());
+			return 1;
+		}
+		st = stats_of(&g);
+		print_message("%s: %" PRIu64 " sends, %" PRIu64 " copied, %" PRIu64 " calls\n",
+			      sgring_tx_choice(g.t), st.sends, st.copied, st.calls);
+		if (st.copied || st.zerocopy != st.sends || st.bytes != 500 * SLOT || st.held)
+			return 2;
+		if (sgring_tx_close(g.t) || !l->gate)
+			return 3;
+		laid_free(l);
+	}
+	return 0;
+}
+
+static void nothing_is_copied_on_the_way_to_a_device(void **state)
+{
+	int code;
+
+	(void)state;
+	NEED_SEND_ZC();
+	code = in_child(into_a_device);
+	if (code == NOT_ALLOWED) {
+		print_message("skipped: no network namespace, or no ifb device, for us\n");
+		skip();
+	}
+	assert_int_equal(code, 0);
+}
+
+/* --- limits, and what is chosen */
+
+static int little_port;
+
+/* Something else of this user has most of it: a limit is met all the time. */
+static int sends_with_little(void)
+{
+	struct iovec iov = { malloc(750000), 750000 };
+	struct sgring_tx_stats st;
+	struct io_uring other;
+	struct laid *l;
+	struct sending g = { 0 };
+	char url[64];
+	int err = become_nobody(1 << 20);
+
+	if (err)
+		return err;
+	if (io_uring_queue_init(1, &other, 0) || io_uring_register_buffers(&other, &iov, 1))
+		return 5;
+	l = laid_new(NULL, 16, 300000);
+	g = (struct sending){ .l = l, .s = l->s };
+	snprintf(url, sizeof(url), "tcp://127.0.0.1:%d", little_port);
+	if (sgring_tx_open(&g.t, g.s, url, SGRING_TX_OPTIONS(.method = SGRING_TX_URING)))
+		return 1;
+	sndbuf(&g, 1 << 20);
+	if (sgring_start(g.s) || send_some(&g, 100) || sgring_tx_flush(g.t, 20000)) {
+		print_message("%s\n", sgring_errmsg());
+		return 2;
+	}
+	st = stats_of(&g);
+	print_message("%" PRIu64 " sends, %" PRIu64 " met a limit\n", st.sends, st.nobufs_waits);
+	if (st.held || st.strange || !st.nobufs_waits)
+		return 3;
+	if (sgring_tx_close(g.t))
+		return 4;
+	laid_free(l);
+	io_uring_queue_exit(&other);
+	free(iov.iov_base);
+	return 0;
+}
+
+static void little_locked_memory_is_lived_with(void **state)
+{
+	struct peer p = { .stream = true, .framed = true, .connections = 1, .size = 8192 };
+	int code;
+
+	(void)state;
+	NEED_SEND_ZC();
+	peer_start(&p);
+	little_port = p.port;
+	code = in_child(sends_with_little);
+	if (code)
+		shutdown(p.fd, SHUT_RDWR);
+	peer_end(&p);
+	if (code == NOT_ALLOWED)
+		skip();
+	assert_int_equal(code, 0);
+	assert_int_equal(p.wrong, UINT64_MAX);
+	assert_int_equal(p.bytes, 100 * 300000);
+}
+
+static int chooses(const struct sgring_run *runs, int filter_with, uint32_t expected, const char *why)
+{
+	struct sgring_tx *t;
+	struct laid *l;
+	char url[64];
+	int code = filter_with ? filter_io_uring(filter_with) : 0;
+
+	if (code)
+		return code;
+	l = laid_new(runs, 16, SLOT);
+	snprintf(url, sizeof(url), "tcp://127.0.0.1:%d", little_port);
+	if (sgring_tx_open(&t, l->s, url, NULL))
+		return 1;
+	print_message("%s\n", sgring_tx_choice(t));
+	if (sgring_tx_method(t) != (int)expected)
+		return 2;
+	if (!strstr(sgring_tx_choice(t), why))
+		return 3;
+	sgring_tx_close(t);
+	laid_free(l);
+	return 0;
+}
+
+static int registered_first(void)
+{
+	return chooses(descending, 0, SGRING_TX_URING_FIXED, "registered buffers");
+}
+
+static int then_unregistered(void)
+{
+	static const struct sgring_run nonsense[] = {
+		{ .offset_bytes = 0, .chunk_bytes = 4096, .chunks = 1 },
+		{ .chunks = 0 },
+	};
+
+	return chooses(nonsense, 0, SGRING_TX_URING, "layout of slot 0");
+}
+
+static int then_without(void)
+{
+	return chooses(descending, EPERM, SGRING_TX_ZEROCOPY, "io_uring is not allowed here");
+}
+
+static void the_best_that_works_is_chosen_and_says_why(void **state)
+{
+	static int (*const children[])(void) = { then_without, registered_first, then_unregistered };
+	struct peer p = { .stream = true, .framed = true, .connections = 3 };
+	unsigned int i;
+
+	(void)state;
+	NEED_SEND_ZC();
+	peer_start(&p);
+	little_port = p.port;
+	for (i = 0; i < 3; i++)
+		assert_int_equal(in_child(children[i]), 0);
+	peer_end(&p);
+}
+
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_forbidden_or_missing_io_uring_is_told),
@@ -583,7 +1483,25 @@ int main(void)
 		cmocka_unit_test(a_polled_ring_is_not_entered),
 		cmocka_unit_test(no_more_completions_than_a_ring_can_have),
 		cmocka_unit_test(locked_memory_is_asked_for_before_the_gate_goes),
+		cmocka_unit_test(every_byte_arrives_whatever_the_way),
+		cmocka_unit_test(every_byte_arrives_through_small_buffers),
+		cmocka_unit_test(many_slots_go_in_one_call),
+		cmocka_unit_test(a_polled_ring_needs_no_calls),
+		cmocka_unit_test(slots_stay_away_until_notifications_come),
+		cmocka_unit_test(abort_makes_the_kernel_let_go_of_a_chain),
+		cmocka_unit_test(a_reset_in_mid_chain_gives_every_slot_back),
+		cmocka_unit_test(a_connection_reset_in_mid_chain_is_resumed),
+		cmocka_unit_test(two_senders_have_each_slot_and_one_gate),
+		cmocka_unit_test(a_thread_may_end_in_mid_chain),
+		cmocka_unit_test(every_datagram_is_right),
+		cmocka_unit_test(datagrams_with_frames_are_not_registered_memory),
+		cmocka_unit_test(datagrams_to_nobody_go_on),
+		cmocka_unit_test(nothing_is_copied_on_the_way_to_a_device),
+		cmocka_unit_test(little_locked_memory_is_lived_with),
+		cmocka_unit_test(the_best_that_works_is_chosen_and_says_why),
 	};
 
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests_name("uring", tests, NULL, NULL);
 }

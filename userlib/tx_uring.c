@@ -1,0 +1,755 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libsgring: the engine io_uring, with SEND_ZC and SENDMSG_ZC
+ *
+ * What is queued becomes a chain of requests, handed over with one system call, or
+ * none if a kernel thread submits (SQPOLL). Each is linked to the one before it, so
+ * that the bytes of a connection stay in order: the kernel begins one when the one
+ * before is done (MSG_WAITALL), and cancels the rest when one has failed or was
+ * cut short. The next chain is made when every request of this one was answered,
+ * from what is left of the queue then.
+ *
+ * A request is answered, with the number of bytes accepted or an error; if the
+ * answer says so (F_MORE), whatever else it says, a notification follows when the
+ * kernel has let go of the memory. Then it is finished. Answers and notifications
+ * are taken in any order.
+ *
+ * Memory that is pinned for a request is charged to RLIMIT_MEMLOCK until it is
+ * finished, again for each time the kernel tries (6.1: whenever the socket was
+ * full). A request that fails for that is tried again when another was finished.
+ * Registered buffers are charged once, at registration.
+ *
+ * With registered buffers the frame before the data is a request of its own, which
+ * copies it; MSG_MORE keeps them together. Data that spans two runs of chunks is
+ * two requests; in a datagram it is sent unregistered.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tx.h"
+#include "uring.h"
+
+#define REQUESTS 256U			/* outstanding at a time */
+#define PIECE_MAX (4U << 20)		/* so that a slow peer's progress is seen */
+#define PIECE_MIN (64U << 10)
+#define CANCEL UINT64_MAX		/* user data of what is no request of ours */
+#define NAP_NS (2 * SGRING_MS_NS)
+
+/**
+ * struct request - something the kernel was asked to send
+ * @m: part of an item
+ * @msg: for SENDMSG_ZC
+ * @item: the item
+ * @next: in the chain, among the finished, among the free
+ * @result: the answer
+ * @op: IORING_OP_*
+ * @buffer: registered one, with @fixed
+ * @fixed: SEND_ZC from it
+ * @more: there is more to come: MSG_MORE
+ * @answered: @result is there
+ * @used: and has left the chain
+ * @notifies: a notification follows
+ * @notified: it has come
+ * @copied: it said so
+ */
+struct request {
+	struct sgring_tx_message m;
+	struct msghdr msg;
+	struct sgring_tx_item *item;
+	struct request *next;
+	int32_t result;
+	uint16_t buffer;
+	uint8_t op;
+	bool fixed;
+	bool more;
+	bool answered;
+	bool used;
+	bool notifies;
+	bool notified;
+	bool copied;
+};
+
+/* A queue of them. */
+struct list {
+	struct request *first;
+	struct request **end;
+};
+
+/**
+ * struct engine - the engine's own
+ * @u: the ring
+ * @all: REQUESTS of them
+ * @unused: a stack
+ * @chain: in order; those whose answer was not used yet
+ * @finished: to be let go of
+ * @out: requests in use
+ * @completed: counts those that were finished
+ * @upto: the item after the chain's last
+ * @piece_max: bytes of data in one
+ * @charge_max: pages charged at a time; UINT64_MAX: not charged
+ * @charged: pages
+ * @withheld: the chain is in the SQ, and was not taken from there
+ * @chain_max: requests in a chain
+ * @room: left in this one
+ * @cut: of this chain, so many were not sent whole: from the first of them on
+ * @moved: of this chain, so many were accepted, in part at least
+ * @again: the chain was cut, and what can be done about it was done
+ * @faulted: EFAULT was the answer, and no bytes were accepted since
+ * @trouble: it was cut by this error, which is to be dealt with; 0: none
+ * @culprit: the request, until it is let go of
+ * @troubled: bytes it was to send
+ * @limited: nothing was finished since @completed was this; UINT64_MAX: no limit met
+ */
+struct engine {
+	struct sgring_uring u;
+	struct request *all;
+	struct request *unused;
+	struct list chain;
+	struct list finished;
+	uint32_t out;
+	uint64_t completed;
+	uint32_t upto;
+	size_t piece_max;
+	uint64_t charge_max;
+	uint64_t charged;
+	bool withheld;
+	uint32_t chain_max;
+	uint32_t room;
+	uint32_t cut;
+	uint32_t moved;
+	bool again;
+	bool faulted;
+	int trouble;
+	struct request *culprit;
+	size_t troubled;
+	uint64_t limited;
+};
+
+static void list_init(struct list *l)
+{
+	l->first = NULL;
+	l->end = &l->first;
+}
+
+static void list_add(struct list *l, struct request *r)
+{
+	r->next = NULL;
+	*l->end = r;
+	l->end = &r->next;
+}
+
+static struct request *list_take(struct list *l)
+{
+	struct request *r = l->first;
+
+	if (r) {
+		l->first = r->next;
+		if (!l->first)
+			l->end = &l->first;
+	}
+	return r;
+}
+
+static uint64_t pages_of(const struct engine *e, const struct request *r)
+{
+	if (e->charge_max == UINT64_MAX || r->fixed || r->op == IORING_OP_SEND)
+		return 0;
+	return (r->m.header + r->m.data) / 4096 + 2;
+}
+
+/* --- the chain */
+
+static struct request *request_new(struct engine *e, struct sgring_tx_item *item, uint8_t op)
+{
+	struct request *r = e->unused;
+
+	e->unused = r->next;
+	e->out++;
+	r->item = item;
+	r->op = op;
+	r->fixed = r->more = r->answered = r->used = r->notifies = r->notified = r->copied = false;
+	return r;
+}
+
+static void add(struct sgring_tx *t, struct request *r)
+{
+	struct engine *e = t->engine_data;
+
+	e->room--;
+	e->charged += pages_of(e, r);
+	sgring_tx_lend(t, r->item);
+	list_add(&e->chain, r);
+}
+
+/* Which registered buffer has it; *@bytes is cut to what it has. */
+static uint16_t buffer_of(const struct sgring_tx *t, const struct sgring_tx_item *item,
+			  const void *data, size_t *bytes)
+{
+	const struct engine *e = t->engine_data;
+	const unsigned char *slot = sgring_data(t->stream, item->slot.index);
+
+	return sgring_uring_buffer(&e->u, item->slot.index,
+				   (uint64_t)((const unsigned char *)data - slot), bytes);
+}
+
+/* A message of a connection, in pieces; false: not all of it. */
+static bool add_pieces(struct sgring_tx *t, struct sgring_tx_item *item,
+		       const struct sgring_tx_message *m)
+{
+	const bool fixed = t->method == SGRING_TX_URING_FIXED;
+	struct engine *e = t->engine_data;
+	unsigned char *data = m->data ? m->iov[m->iovs - 1].iov_base : NULL;
+	size_t header = m->header, left = m->data, bytes;
+	struct request *r;
+
+	while (header || left) {
+		if (!e->unused || !e->room)
+			return false;
+		bytes = left < e->piece_max ? left : e->piece_max;
+		/* What is not to be borrowed is copied: a frame alone. */
+		if (header && (fixed || !left)) {
+			bytes = 0;
+			r = request_new(e, item, IORING_OP_SEND);
+		} else {
+			r = request_new(e, item, header ? IORING_OP_SENDMSG_ZC : IORING_OP_SEND_ZC);
+			r->fixed = fixed;
+			if (fixed)
+				r->buffer = buffer_of(t, item, data, &bytes);
+		}
+		r->m.iovs = 0;
+		if (header)
+			r->m.iov[r->m.iovs++] = m->iov[0];
+		if (bytes)
+			r->m.iov[r->m.iovs++] = (struct iovec){ .iov_base = data, .iov_len = bytes };
+		r->m.header = header;
+		r->m.data = bytes;
+		header = 0;
+		data += bytes;
+		left -= bytes;
+		r->m.end = m->end - left;
+		r->m.last = m->last && !left;
+		add(t, r);
+	}
+	return true;
+}
+
+static bool add_datagram(struct sgring_tx *t, struct sgring_tx_item *item,
+			 const struct sgring_tx_message *m)
+{
+	struct engine *e = t->engine_data;
+	struct request *r;
+	size_t bytes = m->data;
+
+	if (!e->unused || !e->room)
+		return false;
+	r = request_new(e, item, !m->data ? IORING_OP_SEND :
+			m->iovs > 1 ? IORING_OP_SENDMSG_ZC : IORING_OP_SEND_ZC);
+	memcpy(r->m.iov, m->iov, m->iovs * sizeof(m->iov[0]));
+	r->m.iovs = m->iovs;
+	r->m.header = m->header;
+	r->m.data = m->data;
+	r->m.end = m->end;
+	r->m.last = m->last;
+	if (t->method == SGRING_TX_URING_FIXED && r->op == IORING_OP_SEND_ZC) {
+		r->buffer = buffer_of(t, item, m->iov[0].iov_base, &bytes);
+		r->fixed = bytes == m->data;
+	}
+	add(t, r);
+	return true;
+}
+
+static void prepare(const struct sgring_tx *t, struct request *r)
+{
+	struct engine *e = t->engine_data;
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&e->u.ring);	/* as many as requests */
+	const int flags = MSG_NOSIGNAL | (sgring_tx_stream(t) ? MSG_WAITALL : 0) |
+			  (r->more && sgring_tx_stream(t) ? MSG_MORE : 0);
+	const struct iovec *iov = r->m.iov;
+
+	switch (r->op) {
+	case IORING_OP_SEND:
+		io_uring_prep_send(sqe, t->fd, iov->iov_base, iov->iov_len, flags);
+		break;
+	case IORING_OP_SENDMSG_ZC:
+		r->msg = (struct msghdr){ .msg_iov = r->m.iov, .msg_iovlen = r->m.iovs };
+		io_uring_prep_sendmsg_zc(sqe, t->fd, &r->msg, (unsigned int)flags);
+		sqe->ioprio |= SGRING_SEND_ZC_REPORT_USAGE;
+		break;
+	default:
+		if (r->fixed)
+			io_uring_prep_send_zc_fixed(sqe, t->fd, iov->iov_base, iov->iov_len, flags,
+						    SGRING_SEND_ZC_REPORT_USAGE, r->buffer);
+		else
+			io_uring_prep_send_zc(sqe, t->fd, iov->iov_base, iov->iov_len, flags,
+					      SGRING_SEND_ZC_REPORT_USAGE);
+	}
+	if (r->more)
+		sqe->flags |= IOSQE_IO_LINK;
+	io_uring_sqe_set_data64(sqe, (uint64_t)(r - e->all));
+}
+
+/* A chain of what is queued. False: none, and @blocked says why, or nothing is queued. */
+static bool build(struct sgring_tx *t, int *err)
+{
+	struct engine *e = t->engine_data;
+	struct sgring_tx_message m;
+	struct sgring_tx_item *item;
+	struct request *r;
+	uint64_t from = 0;
+	ssize_t sent;
+	uint32_t n;
+
+	e->room = e->chain_max;
+	for (n = t->head; n != t->next; n++, from = 0) {
+		item = sgring_tx_item(t, n);
+		if (n == t->head)
+			from = item->done;
+		if (sgring_tx_hello_due(t, item)) {
+			sent = e->chain.first ? -EAGAIN : sgring_tx_hello(t, item);
+			if (sent < 0) {
+				*err = e->chain.first ? 0 : (int)sent;
+				break;
+			}
+		}
+		do {
+			if (e->charged >= e->charge_max ||
+			    !sgring_tx_message(t, n, from, &m) ||
+			    !(sgring_tx_stream(t) ? add_pieces : add_datagram)(t, item, &m))
+				goto full;
+			from = m.end;
+		} while (!m.last);
+	}
+full:
+	e->upto = n;
+	if (!e->chain.first) {
+		if (!*err && n != t->next)
+			t->blocked = SGRING_TX_LIMIT;
+		return false;
+	}
+	for (r = e->chain.first; r; r = r->next) {
+		r->more = r->next;
+		prepare(t, r);
+	}
+	return true;
+}
+
+/* The chain is in the SQ: have the kernel take it. */
+static int hand_over(struct sgring_tx *t)
+{
+	struct engine *e = t->engine_data;
+	const unsigned int before = io_uring_sq_ready(&e->u.ring);
+	const uint64_t calls = e->u.calls;
+	char text[128];
+	int err;
+
+	err = sgring_uring_submit(&e->u);
+	t->stats.calls += e->u.calls - calls;
+	e->withheld = err;
+	/* The rest would be a chain of its own, and could overtake the first part. */
+	if (err == -EAGAIN && io_uring_sq_ready(&e->u.ring) != before)
+		return sgring_fail(ENOMEM, "%s: the kernel had no memory for %u requests", t->peer,
+				   before);
+	if (err == -EAGAIN || err == -EBUSY || err == -EINTR) {
+		t->blocked = SGRING_TX_LATER;
+		t->retry_ns = sgring_now_ns() + NAP_NS;
+		err = 0;
+	}
+	return err ? sgring_fail(-err, "%s: io_uring: %s", t->peer,
+				 sgring_strerror(err, text, sizeof(text))) : 0;
+}
+
+/* --- answers and notifications */
+
+static void finish_if(struct engine *e, struct request *r)
+{
+	if (!r->used || (r->notifies && !r->notified))
+		return;
+	e->charged -= pages_of(e, r);
+	list_add(&e->finished, r);
+}
+
+/* Not an error of what was to be sent, nor of where it was to go. */
+static bool not_its_fault(struct engine *e, int result)
+{
+	/* EFAULT: the thread that handed it over has ended; but not twice. */
+	if (result == -EFAULT && !e->faulted) {
+		e->faulted = true;
+		return true;
+	}
+	return result >= 0 || result == -ECANCELED || result == -EINTR || result == -EAGAIN;
+}
+
+/* One answer, in the order of the chain. */
+static int use_answer(struct sgring_tx *t, struct request *r)
+{
+	struct engine *e = t->engine_data;
+	const size_t asked = r->m.header + r->m.data;
+	int err = 0;
+
+	/* After a failure or a loss everything was given up, or will be sent again. */
+	if (t->error || t->lost)
+		return 0;
+	if (e->cut && r->result > 0)
+		return sgring_fail(EPROTO, "%s: the kernel sent what was linked to a send that failed",
+				   t->peer);
+	if (r->result > 0) {
+		sgring_tx_accepted(t, r->item, &r->m, (size_t)r->result);
+		e->moved++;
+		e->faulted = false;
+	}
+	if (r->result >= 0 && (size_t)r->result == asked)
+		return 0;
+	e->cut++;
+	if (e->trouble || e->again || not_its_fault(e, r->result))
+		return 0;
+	if (r->result != -ENOMEM && r->result != -ENOBUFS) {
+		/* Before anything is let go of: is it the connection? */
+		e->again = true;
+		err = sgring_tx_trouble(t, -r->result, asked);
+		return err < 0 ? err : 0;
+	}
+	/* Charged when it was handed over, with all those before it, of which none was sent? */
+	if (!e->moved && e->cut > 1) {
+		e->chain_max = e->cut - 1;
+		e->again = true;
+		t->stats.nobufs_waits++;
+		return 0;
+	}
+	e->trouble = ENOBUFS;
+	e->troubled = asked;
+	e->culprit = r;
+	return 0;
+}
+
+/* Those at the chain's head that were answered. */
+static int use_answers(struct sgring_tx *t)
+{
+	struct engine *e = t->engine_data;
+	struct request *r;
+	int err = 0, one;
+
+	while (e->chain.first && e->chain.first->answered) {
+		r = list_take(&e->chain);
+		r->used = true;
+		one = use_answer(t, r);
+		err = err ? err : one;
+		finish_if(e, r);
+		if (e->chain.first)
+			continue;
+		if (!e->cut && e->chain_max < REQUESTS)
+			e->chain_max *= 2;
+		if (e->cut && !e->moved && !e->again && !e->trouble)
+			e->trouble = EAGAIN;
+		e->cut = e->moved = 0;
+		e->again = false;
+	}
+	return err;
+}
+
+static unsigned int take_completions(struct sgring_tx *t)
+{
+	struct engine *e = t->engine_data;
+	struct io_uring_cqe *cqe;
+	struct request *r;
+	unsigned int head, n = 0;
+
+	io_uring_for_each_cqe(&e->u.ring, head, cqe) {
+		n++;
+		if (cqe->user_data == CANCEL)
+			continue;
+		r = cqe->user_data < REQUESTS ? &e->all[cqe->user_data] : NULL;
+		if (!r || !r->item || (cqe->flags & IORING_CQE_F_NOTIF ? r->notified : r->answered)) {
+			t->stats.strange++;
+			continue;
+		}
+		if (cqe->flags & IORING_CQE_F_NOTIF) {
+			r->notified = true;
+			r->copied = (uint32_t)cqe->res & SGRING_NOTIF_ZC_COPIED;
+			finish_if(e, r);
+		} else {
+			r->answered = true;
+			r->result = cqe->res;
+			r->notifies = cqe->flags & IORING_CQE_F_MORE;
+		}
+	}
+	io_uring_cq_advance(&e->u.ring, n);
+	return n;
+}
+
+static void let_go(struct sgring_tx *t)
+{
+	struct engine *e = t->engine_data;
+	uint64_t sent = 0, copied = 0;
+	struct request *r;
+
+	/*
+	 * To ask is a system call. If nothing could be sent again, it is enough
+	 * that the next send fails, or the end of the flush.
+	 */
+	if (e->finished.first && (!e->u.sqpoll || t->options.reconnect_ms))
+		sgring_tx_alive(t);
+	while ((r = list_take(&e->finished))) {
+		if (r->notifies && r->result > 0)
+			*(r->copied ? &copied : &sent) += 1;
+		sgring_tx_let_go(t, r->item);
+		r->item = NULL;
+		if (e->culprit == r)
+			e->culprit = NULL;
+		r->next = e->unused;
+		e->unused = r;
+		e->out--;
+		e->completed++;
+	}
+	if (sent)
+		sgring_tx_reported(t, sent, false);
+	if (copied)
+		sgring_tx_reported(t, copied, true);
+}
+
+static int uring_reap(struct sgring_tx *t)
+{
+	struct engine *e = t->engine_data;
+	const uint64_t calls = e->u.calls;
+	int err;
+
+	if (e->withheld && (t->lost || t->error))
+		hand_over(t);
+	/* What is there but not shown costs an entry: when there is nothing else to do. */
+	if (!take_completions(t) && !sgring_ready(t->stream)) {
+		sgring_uring_look(&e->u);
+		t->stats.calls += e->u.calls - calls;
+		take_completions(t);
+	}
+	err = use_answers(t);
+	let_go(t);
+	return err;
+}
+
+/* --- pushing */
+
+static bool limit_stands(const struct engine *e)
+{
+	return e->out && e->limited == e->completed;
+}
+
+/* A chain was cut by an error: 1: go on. */
+static int resolve(struct sgring_tx *t)
+{
+	struct engine *e = t->engine_data;
+	const int trouble = e->trouble;
+	int next;
+
+	e->trouble = 0;
+	next = sgring_tx_trouble(t, trouble, e->troubled);
+	if (!next && t->blocked == SGRING_TX_LIMIT)
+		e->limited = e->completed;
+	return next;
+}
+
+static int push(struct sgring_tx *t)
+{
+	struct engine *e = t->engine_data;
+	int err = 0, next;
+
+	while (sgring_tx_queued(t) && !t->lost) {
+		if (e->withheld) {
+			err = hand_over(t);
+			if (err || e->withheld)
+				return err;
+		}
+		take_completions(t);
+		err = use_answers(t);
+		if (err || t->lost || t->blocked == SGRING_TX_LATER)
+			return err;
+		if (e->chain.first) {
+			/* More could go behind it: the ring tells when. */
+			t->blocked = e->upto != t->next ? SGRING_TX_FULL : SGRING_TX_LIMIT;
+			return 0;
+		}
+		/* Its own charges must not count as others' when a limit was met. */
+		if (e->trouble && e->culprit) {
+			t->blocked = SGRING_TX_LIMIT;
+			return 0;
+		}
+		if (e->trouble) {
+			next = resolve(t);
+			if (next <= 0)
+				return next;
+		}
+		if (limit_stands(e)) {
+			t->blocked = SGRING_TX_LIMIT;
+			return 0;
+		}
+		e->limited = UINT64_MAX;
+		if (!build(t, &err)) {
+			next = err ? sgring_tx_trouble(t, -err, SGRING_HELLO_BYTES) : 0;
+			if (next <= 0)
+				return next;
+			err = 0;
+			continue;
+		}
+		e->withheld = true;
+	}
+	return 0;
+}
+
+static int uring_push(struct sgring_tx *t)
+{
+	int err = push(t);
+
+	/* Some was finished meanwhile, and the ring will not tell again. */
+	let_go(t);
+	return err;
+}
+
+static unsigned int uring_pollfds(const struct sgring_tx *t, struct pollfd *fds, unsigned int room)
+{
+	const struct engine *e = t->engine_data;
+	unsigned int n = 0;
+
+	if (e->out && n < room)
+		fds[n++] = (struct pollfd){ .fd = sgring_uring_fd(&e->u), .events = POLLIN };
+	if (t->blocked == SGRING_TX_FULL && !e->chain.first && n < room)
+		fds[n++] = (struct pollfd){ .fd = t->fd, .events = POLLOUT };
+	return n;
+}
+
+static uint32_t uring_outstanding(const struct sgring_tx *t)
+{
+	return ((const struct engine *)t->engine_data)->out;
+}
+
+/* The connection was reset, which ends most; these may wait for something else. */
+static void uring_abort(struct sgring_tx *t)
+{
+	struct engine *e = t->engine_data;
+	struct io_uring_sqe *sqe;
+
+	if (!e->out)
+		return;
+	sqe = io_uring_get_sqe(&e->u.ring);
+	if (sqe) {
+		io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+		io_uring_sqe_set_data64(sqe, CANCEL);
+	}
+	hand_over(t);
+}
+
+static void uring_connected(struct sgring_tx *t)
+{
+	struct engine *e = t->engine_data;
+
+	e->trouble = 0;
+	e->limited = UINT64_MAX;
+}
+
+/* --- opening and closing */
+
+static void uring_close(struct sgring_tx *t)
+{
+	struct engine *e = t->engine_data;
+
+	e->u.abandoned = e->out;
+	sgring_uring_close(&e->u);
+	free(e->all);
+	free(e);
+	t->engine_data = NULL;
+}
+
+static int has_what_it_takes(void)
+{
+	const struct sgring_uring_caps *caps;
+	int err;
+
+	caps = sgring_uring_probe(&err);
+	if (!caps)
+		return err;
+	if (!sgring_uring_has(caps, IORING_OP_SENDMSG_ZC))
+		return sgring_fail(EOPNOTSUPP, "io_uring of this kernel cannot send without a copy (Linux 6.1 can)");
+	if (!caps->report_usage)
+		return sgring_fail(EOPNOTSUPP, "io_uring of this kernel does not tell whether it copies (Linux 6.2 does)");
+	return 0;
+}
+
+/* Pinned for each request, or once for all. */
+static int choose_charges(struct sgring_tx *t, uint32_t method)
+{
+	struct engine *e = t->engine_data;
+	uint64_t limit = sgring_memlock_limit();
+	int err;
+
+	e->piece_max = PIECE_MAX;
+	e->charge_max = UINT64_MAX;
+	if (method == SGRING_TX_URING_FIXED)
+		return sgring_uring_register(&e->u);
+	err = sgring_tx_limit_messages(t);
+	if (err || limit == UINT64_MAX)
+		return err;
+	/* A try when the socket is full is charged, and the next one again. */
+	while (e->piece_max > PIECE_MIN && e->piece_max > limit / 8)
+		e->piece_max /= 2;
+	e->charge_max = limit / 4096 / 2;
+	return 0;
+}
+
+static int uring_open(struct sgring_tx *t, uint32_t method)
+{
+	const bool fixed = method == SGRING_TX_URING_FIXED;
+	const bool sqpoll = t->options.flags & SGRING_TX_SQPOLL;
+	const int off = 0;
+	struct engine *e;
+	unsigned int i;
+	int err;
+
+	err = has_what_it_takes();
+	if (err)
+		return err;
+	if (fixed && !sgring_tx_stream(t) && !sgring_tx_raw(t))
+		return sgring_fail(EOPNOTSUPP, "a datagram with a frame is not one piece of registered memory");
+	e = calloc(1, sizeof(*e));
+	if (!e)
+		return sgring_fail(ENOMEM, "no memory");
+	t->engine_data = e;
+	list_init(&e->chain);
+	list_init(&e->finished);
+	e->limited = UINT64_MAX;
+	e->chain_max = REQUESTS;
+	e->all = calloc(REQUESTS, sizeof(*e->all));
+	for (i = REQUESTS; e->all && i--; ) {
+		e->all[i].next = e->unused;
+		e->unused = &e->all[i];
+	}
+	err = e->all ? sgring_uring_open(&e->u, t->stream, REQUESTS, 2 * REQUESTS + 16, sqpoll) :
+	      sgring_fail(ENOMEM, "no memory");
+	if (!err)
+		err = choose_charges(t, method);
+	if (err) {
+		uring_close(t);
+		return err;
+	}
+	/* Errors come with the sends; what is queued, nobody would read. */
+	setsockopt(t->fd, IPPROTO_IP, IP_RECVERR, &off, sizeof(off));
+	setsockopt(t->fd, IPPROTO_IPV6, IPV6_RECVERR, &off, sizeof(off));
+	t->batch = t->options.batch_slots;
+	snprintf(t->choice, sizeof(t->choice), "io_uring, %s%s: %s",
+		 fixed ? "from registered buffers, the reference gate is off" : "SEND_ZC",
+		 sqpoll ? ", submitted by a kernel thread" : "",
+		 t->options.method == method ? "as asked for" :
+		 fixed ? "nothing is pinned or looked up for a send" :
+		 "many slots in a system call, no copy of small ones either");
+	return 0;
+}
+
+const struct sgring_tx_engine sgring_tx_uring = {
+	.open = uring_open,
+	.connected = uring_connected,
+	.push = uring_push,
+	.reap = uring_reap,
+	.pollfds = uring_pollfds,
+	.outstanding = uring_outstanding,
+	.abort = uring_abort,
+	.close = uring_close,
+};
