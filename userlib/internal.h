@@ -18,8 +18,8 @@
  * @lent: senders that have it
  */
 struct sgring_share {
-	uint16_t extra;
-	uint16_t lent;
+	uint32_t extra;
+	uint32_t lent;
 };
 
 /**

@@ -154,6 +154,7 @@ static void give_up(struct sgring_tx *t, int err)
 {
 	uint32_t n = t->first;
 
+	snprintf(t->why, sizeof(t->why), "%s", sgring_errmsg());
 	t->error = err;
 	t->lost = 0;
 	t->blocked = SGRING_TX_OPEN;
@@ -172,16 +173,14 @@ static void give_up(struct sgring_tx *t, int err)
 /* The message is there: the stream will repeat it, in case nobody looks here. */
 static void has_failed(struct sgring_tx *t, int err)
 {
-	struct sgring *s = t->stream;
-
-	s->sender_error = err;
-	snprintf(s->sender_message, sizeof(s->sender_message), "%s", sgring_errmsg());
 	give_up(t, err);
+	t->stream->sender_error = err;
+	memcpy(t->stream->sender_message, t->why, sizeof(t->why));
 }
 
 static int failed_before(const struct sgring_tx *t)
 {
-	return sgring_fail(-t->error, "%s: the sender has failed before", t->peer);
+	return sgring_fail(-t->error, "%s", t->why);
 }
 
 /* --- frames */
@@ -757,8 +756,9 @@ int sgring_tx_close(struct sgring_tx *t)
 			give_up(t, err);
 		let_go_of_all(t);
 		if (t->held)
-			sgring_fail(-err, "%s: failed, and the kernel still holds %u slots",
-				    t->peer, t->held);
+			sgring_fail(-err, "%s, and the kernel still holds %u slots", t->why, t->held);
+		else
+			failed_before(t);
 	} else {
 		err = t->kind->finish(t);
 	}

@@ -17,7 +17,7 @@
  * kernel that has stopped looking at the SQ is kicked (I, J in sgring_ring.h).
  *
  * While senders have every slot the device cannot deliver, and the caller's
- * time-out does not run: theirs do.
+ * time-out does not run if one of theirs does.
  */
 #include <errno.h>
 #include <time.h>
@@ -138,6 +138,7 @@ static int what_happened(struct sgring *s)
 int sgring_wait(struct sgring *s, int timeout_ms)
 {
 	int64_t left = -1, now, before = 0, waited = 0;
+	bool theirs = false;
 	int err;
 
 	if (!s->owner)
@@ -161,13 +162,15 @@ int sgring_wait(struct sgring *s, int timeout_ms)
 			continue;
 		if (timeout_ms >= 0) {
 			now = timeout_ms ? sgring_now_ns() : 0;
-			if (before && s->lent_slots < s->geometry.slot_count)
+			if (before && !theirs)
 				waited += now - before;
 			before = now;
 			left = timeout_ms * SGRING_MS_NS - waited;
 			if (left <= 0)
 				return sgring_fail(ETIMEDOUT, "no slot for %d ms", timeout_ms);
-			if (s->lent_slots == s->geometry.slot_count)
+			theirs = s->lent_slots == s->geometry.slot_count &&
+				 sgring_senders_deadline(s) != INT64_MAX;
+			if (theirs)
 				left = -1;
 		}
 		if (s->waiting == SGRING_SPIN) {

@@ -429,6 +429,82 @@ static void little_memlock_cuts_slots_into_pieces_that_pass(void **state)
 	assert_int_equal(r->good, 64ULL << 20);
 }
 
+/*
+ * Two senders, and memory for one of them: while the other's receiver reads nothing,
+ * this one cannot send, and says in the end why. When it reads, this one goes on.
+ */
+static int compete(int port)
+{
+	int other, listener = bind_any(SOCK_STREAM, &other), fd, i, small = 4096;
+	struct sgring_tx *mine, *greedy;
+	struct sgring_tx_stats st;
+	struct sgring_slot b;
+	char buffer[65536];
+	struct sgring *s;
+	struct sim *sim;
+
+	setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	listen(listener, 1);
+	sim = sim_new();
+	if (sim_open(sim, &s, SGRING_OPTIONS(.slot_count = 16)) ||
+	    sgring_tx_open(&greedy, s, url(other), RAW) ||
+	    sgring_tx_open(&mine, s, url(port), SGRING_TX_OPTIONS(
+		.method = SGRING_TX_ZEROCOPY, .flags = SGRING_TX_RAW, .timeout_ms = 500)))
+		return 1;
+	fd = accept(listener, NULL, NULL);
+	sgring_start(s);
+	/* The limit is met before the socket is full. */
+	for (i = 0; i < 6; i++)
+		if (sgring_next(s, &b, 5000) || sgring_tx_send(greedy, &b))
+			return 2;
+	sgring_tx_stats(greedy, &st);
+	if (!st.nobufs_waits)
+		return 77;
+	if (sgring_next(s, &b, 5000) || sgring_tx_send(mine, &b))
+		return 3;
+	sgring_tx_stats(mine, &st);
+	if (!st.queued || !st.nobufs_waits)
+		return 4;
+	/* A moment of reading is enough. */
+	for (i = 0; i < 1000 && st.queued; i++) {
+		while (recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT) > 0)
+			;
+		if (sgring_work(s))
+			return 5;
+		usleep(1000);
+		sgring_tx_stats(mine, &st);
+	}
+	if (st.queued || sgring_tx_flush(mine, 5000))
+		return 6;
+	/* And now it reads no more. */
+	for (i = 0; i < 6; i++)
+		if (sgring_next(s, &b, 5000) || sgring_tx_send(greedy, &b))
+			return 7;
+	if (sgring_next(s, &b, 5000) || sgring_tx_send(mine, &b) ||
+	    sgring_tx_flush(mine, -1) != -ENOBUFS ||
+	    !strstr(sgring_errmsg(), "for all of this user's processes"))
+		return 8;
+	return 0;
+}
+
+static void locked_memory_is_shared_with_others(void **state)
+{
+	struct receiver *r;
+	int code;
+
+	(void)state;
+	if (geteuid())
+		skip();
+	r = receiver_start(0, 0);
+	code = with_memlock(160 << 10, compete, r->port);	/* two slots, not three */
+	if (code)
+		shutdown(r->listener, SHUT_RDWR);
+	receiver_end(r);
+	if (code == 77)
+		skip();
+	assert_int_equal(code, 0);
+}
+
 /* --- framed, over TCP */
 
 /*
@@ -1019,6 +1095,7 @@ int main(void)
 		cmocka_unit_test(bad_urls_are_refused_with_a_reason),
 		cmocka_unit_test(too_little_memlock_is_refused_before_anything_runs),
 		cmocka_unit_test(little_memlock_cuts_slots_into_pieces_that_pass),
+		cmocka_unit_test(locked_memory_is_shared_with_others),
 		cmocka_unit_test(frames_arrive_whole_with_the_end_of_the_stream),
 		cmocka_unit_test(gaps_arrive_as_gaps),
 		cmocka_unit_test(methods_are_chosen_by_size_and_say_why),
