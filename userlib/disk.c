@@ -139,6 +139,7 @@ int sgring_disk_submit(struct sgring_disk *d)
 static bool advance(struct sgring_disk_op *op, size_t n)
 {
 	op->parts++;
+	op->retry = false;
 	if (n < op->bytes) {
 		/* The rest begins on a block; what is written twice is the same. */
 		n -= n < op->block ? n : (op->at + n) % op->block;
