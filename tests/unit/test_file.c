@@ -941,10 +941,21 @@ static void child_result(int code)
 	assert_int_equal(code, 0);
 }
 
+static bool put(const char *path, const char *format, unsigned int id)
+{
+	FILE *f = fopen(path, "we");
+
+	return f && fprintf(f, format, id) > 0 && !fclose(f);
+}
+
 /* A mount of one's own, as root of a user namespace if it must be. */
 static bool mount_small(const char *where, const char *size)
 {
-	if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS))
+	const unsigned int uid = geteuid(), gid = getegid();
+
+	if (unshare(CLONE_NEWNS) &&
+	    (unshare(CLONE_NEWUSER | CLONE_NEWNS) || !put("/proc/self/setgroups", "deny", 0) ||
+	     !put("/proc/self/uid_map", "0 %u 1", uid) || !put("/proc/self/gid_map", "0 %u 1", gid)))
 		return false;
 	mkdir(where, 0777);
 	return !mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
