@@ -144,6 +144,11 @@ static bool try_write(int fd)
 	return (n >= 0 || errno != EINVAL) && !ftruncate(fd, 0);
 }
 
+static bool in_memory(uint32_t magic)
+{
+	return magic == TMPFS_MAGIC || magic == RAMFS_MAGIC;
+}
+
 static void find_alignment(int fd, struct sgring_file_traits *t)
 {
 	struct statfs fs;
@@ -156,12 +161,12 @@ static void find_alignment(int fd, struct sgring_file_traits *t)
 	} else if (!t->regular) {
 		if (!ioctl(fd, BLKSSZGET, &sector) && sector > 0)
 			t->block = t->memory = (uint32_t)sector;
-	} else if (!fstatfs(fd, &fs) && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC)) {
+	} else if (!fstatfs(fd, &fs) && in_memory((uint32_t)fs.f_type)) {
 		t->direct = false;
 		snprintf(t->why, sizeof(t->why), "the file system is memory");
 	} else if (!try_write(fd)) {
 		t->direct = false;
-		snprintf(t->why, sizeof(t->why), "O_DIRECT in blocks of %u bytes does not work here",
+		snprintf(t->why, sizeof(t->why), "blocks of %u bytes are refused with it",
 			 BLOCK_GUESS);
 	}
 }
@@ -185,7 +190,7 @@ static int look_at(const char *path, int fd, struct sgring_file_traits *t)
 	    (S_ISBLK(st.st_mode) && ioctl(fd, BLKGETSIZE64, &t->device_bytes)))
 		return sgring_fail(errno, "%s: %s", path, sgring_strerror(errno, text, sizeof(text)));
 	t->regular = S_ISREG(st.st_mode);
-	if (t->direct)
+	if (t->direct && !t->block)
 		find_alignment(fd, t);
 	if (t->direct)
 		return check_traits(path, t);
@@ -201,7 +206,7 @@ int sgring_file_open(const char *path, bool overwrite, bool direct, struct sgrin
 	bool device = false;
 	struct stat st;
 
-	*t = (struct sgring_file_traits){ .direct = direct };
+	t->direct = direct;
 	snprintf(t->why, sizeof(t->why), direct ? "the file system has no O_DIRECT" : "as asked for");
 	t->created = stat(path, &st);
 	if (!t->created) {

@@ -39,7 +39,9 @@ int sgring_file_alone(const char *path, bool overwrite);
 
 /*
  * Open a data file: a new one, or with @overwrite an existing one or a block
- * device; with O_DIRECT if @direct and if that works. A descriptor, or -errno.
+ * device; with O_DIRECT if @direct and if that works. @traits are written; if it
+ * has a block it is that of another file in the same place, which is not looked
+ * for again. A descriptor, or -errno.
  */
 int sgring_file_open(const char *path, bool overwrite, bool direct,
 		     struct sgring_file_traits *traits);

@@ -105,7 +105,7 @@ static int file_open(struct sgring_recorder *r, struct sgring_recording *f, bool
 int sgring_rec_begin(struct sgring_recorder *r, bool direct)
 {
 	struct sgring_recording *f = calloc(1, sizeof(*f));
-	struct sgring_file_traits traits;
+	struct sgring_file_traits traits = r->traits;
 	int err;
 
 	if (!f)
@@ -114,7 +114,7 @@ int sgring_rec_begin(struct sgring_recorder *r, bool direct)
 	err = file_open(r, f, direct, &traits);
 	if (!err && r->part == 1)
 		r->traits = traits;
-	else if (!err && (traits.block != r->traits.block || traits.memory != r->traits.memory))
+	else if (!err && (traits.direct != direct || traits.regular != r->traits.regular))
 		err = sgring_fail(EXDEV, "%s is on another file system than those before it",
 				  f->path);
 	if (err) {

@@ -70,7 +70,8 @@ static int check_options(const struct sgring_recorder *r)
 				   r->path);
 	if (!r->traits.direct && (o->method == SGRING_TX_DIRECT || o->method == SGRING_TX_URING ||
 				  o->method == SGRING_TX_URING_FIXED))
-		return sgring_fail(EOPNOTSUPP, "%s: %s", r->path, r->traits.why);
+		return sgring_fail(EOPNOTSUPP, "%s: this method needs O_DIRECT, and %s", r->path,
+				   r->traits.why);
 	if (o->rotate_bytes && o->rotate_bytes < slot)
 		return sgring_fail(EINVAL, "files of at most %s: a slot is %s, and is never divided",
 				   sgring_size_text(o->rotate_bytes), sgring_size_text(slot));
