@@ -100,13 +100,14 @@ int sgring_poll(struct sgring *s, struct pollfd *fds, unsigned int n, int64_t ti
 int sgring_sender_failed(struct sgring *s);
 
 /* tx.c: for the waits of the stream. */
-bool sgring_senders_busy(const struct sgring *s);
+/* Is something queued or lent; is something @queued, although it was tried? */
+bool sgring_senders_busy(const struct sgring *s, bool *queued);
 void sgring_senders_work(struct sgring *s);
 /* When one of them wants to go on by itself; INT64_MAX: never. */
 int64_t sgring_senders_deadline(const struct sgring *s);
-/* What they wait for; not @all: those that cannot hand over what they have. */
+/* What they wait for. */
 unsigned int sgring_senders_pollfds(struct sgring *s, struct pollfd *fds,
-				    struct sgring_tx **who, unsigned int room, bool all);
+				    struct sgring_tx **who, unsigned int room);
 /* What was polled for it. */
 void sgring_sender_look(struct sgring_tx *tx, int revents);
 /* Had it every slot so far: may the rest go to it too? */

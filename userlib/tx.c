@@ -772,19 +772,17 @@ int sgring_tx_close(struct sgring_tx *t)
 
 /* --- for the waits of the stream */
 
-static bool busy(const struct sgring_tx *t)
-{
-	return t->kind->outstanding(t) || (!t->error && (sgring_tx_queued(t) || t->lost));
-}
-
-bool sgring_senders_busy(const struct sgring *s)
+bool sgring_senders_busy(const struct sgring *s, bool *queued)
 {
 	const struct sgring_tx *t;
+	bool busy = false;
 
-	for (t = s->senders; t; t = t->next_tx)
-		if (busy(t))
-			return true;
-	return false;
+	*queued = false;
+	for (t = s->senders; t; t = t->next_tx) {
+		*queued |= !t->error && (sgring_tx_queued(t) || t->lost);
+		busy |= *queued || t->kind->outstanding(t);
+	}
+	return busy;
 }
 
 void sgring_senders_work(struct sgring *s)
@@ -811,14 +809,14 @@ int64_t sgring_senders_deadline(const struct sgring *s)
 }
 
 unsigned int sgring_senders_pollfds(struct sgring *s, struct pollfd *fds,
-				    struct sgring_tx **who, unsigned int room, bool all)
+				    struct sgring_tx **who, unsigned int room)
 {
 	struct sgring_tx *t;
 	unsigned int n = 0, i;
 
 	/* A failed one would only tell that, again and again. */
 	for (t = s->senders; t; t = t->next_tx) {
-		if (t->error || !(all || t->lost || t->blocked == SGRING_TX_FULL))
+		if (t->error)
 			continue;
 		i = n;
 		n += t->kind->pollfds(t, fds + n, room - n);

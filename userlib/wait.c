@@ -5,12 +5,13 @@
  * Who is waited for. While the CQ has entries, nobody. When it is empty:
  *
  *   every slot is with us            only senders can help: their sockets
+ *   a sender could not hand over     a short nap on the sockets: more slots would
+ *   all it has                       only be queued, too
  *   the engine is starved, senders   a short nap on the sockets: the kernel's
  *   have slots                       timer is about to take what is in the SQ
  *   senders have most slots          the device and the sockets
  *   otherwise                        the device; it will wake us for the next
- *                                    batch, and notifications can wait for that;
- *                                    and sockets that could not take everything
+ *                                    batch, and notifications can wait for that
  *
  * So a device poll is made once per wake-up batch and never when the
  * application is the slower side. Each wait is preceded by sgring_flush(): a
@@ -26,6 +27,7 @@
 #include "internal.h"
 
 #define NAP_NS SGRING_MS_NS
+#define LONG_NAP_NS (5 * SGRING_MS_NS)
 #define SOCKETS 16	/* more of them are looked after, not waited for */
 
 int64_t sgring_now_ns(void)
@@ -73,9 +75,9 @@ static int sleep_once(struct sgring *s, int64_t left_ns)
 {
 	uint64_t held = sgring_held(s), slots = s->geometry.slot_count;
 	bool starved = sgring_load_relaxed(&s->rings.cq.kernel->flags) & SGRING_STARVED;
-	bool sending = sgring_senders_busy(s);
-	bool device = !sending || (held < slots && !starved);
-	int64_t at = sgring_senders_deadline(s), now;
+	bool queued, sending = sgring_senders_busy(s, &queued);
+	bool device = !sending || (held < slots && !starved && !queued);
+	int64_t at = sgring_senders_deadline(s), now, nap;
 	struct sgring_tx *who[2 + SOCKETS];
 	struct pollfd fds[2 + SOCKETS];
 	unsigned int n = 0;
@@ -83,18 +85,15 @@ static int sleep_once(struct sgring *s, int64_t left_ns)
 
 	if (device)
 		fds[n++] = (struct pollfd){ .fd = s->fd, .events = POLLIN };
-	if (sending)
-		n += sgring_senders_pollfds(s, fds + n, who + n, SOCKETS,
-					    !device || 2 * held > slots);
+	if (sending && (!device || 2 * held > slots))
+		n += sgring_senders_pollfds(s, fds + n, who + n, SOCKETS);
+	now = sgring_now_ns();
+	nap = now + (starved ? NAP_NS : LONG_NAP_NS);
 	/* A failed sender's socket cannot be waited for: look again soon. */
-	if (!device && (held < slots || !n) && (left_ns < 0 || left_ns > NAP_NS))
-		left_ns = NAP_NS;
-	if (at != INT64_MAX) {
-		now = sgring_now_ns();
-		at = at > now ? at - now : 0;
-		if (left_ns < 0 || left_ns > at)
-			left_ns = at;
-	}
+	if (!device && nap < at && (held < slots || (!n && at == INT64_MAX)))
+		at = nap;
+	if (at != INT64_MAX && (left_ns < 0 || left_ns > at - now))
+		left_ns = at > now ? at - now : 0;
 	if (device)
 		s->polls++;
 	else
