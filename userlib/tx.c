@@ -294,7 +294,7 @@ static void reconnect(struct sgring_tx *t)
 			t->lost = 0;
 			t->stats.reconnects++;
 			t->stats.resent_slots += again;
-			sgring_tx_say(t, "%s: connected again after %lld ms; %u slots are sent again",
+			sgring_tx_say(t, "%s: connected again after %lld ms; %u slots go again",
 				      t->peer, (long long)lost_ms, again);
 			return;
 		}
@@ -623,7 +623,8 @@ static int queue_slot(struct sgring_tx *t, const struct sgring_slot *slot)
 	take(t, slot->index);
 	t->stats.slots++;
 	/* Its first byte's, also if the caller narrowed the data and nothing else. */
-	mine.position = sgring_load_relaxed(&sgring_slot_info(s, slot->index)->position_bytes) + from;
+	mine.position = from +
+			sgring_load_relaxed(&sgring_slot_info(s, slot->index)->position_bytes);
 	/* Entries do not tell their epoch; within one, sequences grow. */
 	if (slot->sequence < t->sequence && s->rings.ends + 1 > t->epoch)
 		t->epoch = (uint32_t)s->rings.ends + 1;
@@ -695,9 +696,9 @@ static int flush(struct sgring_tx *t, int64_t timeout_ns)
 		}
 		err = wait_for(t, until, !settled);
 		if (err == -EINTR)
-			return sgring_fail(EINTR, "%s the wait",
-					   sgring_load_relaxed(&t->stream->cancelled) ? "a cancellation ended" :
-					   "a signal ended");
+			return sgring_fail(EINTR, "a %s ended the wait",
+					   sgring_load_relaxed(&t->stream->cancelled) ?
+					   "cancellation" : "signal");
 		if (err)
 			return sgring_fail(-err, "%s: cannot wait (error %d)", t->peer, -err);
 	}
@@ -859,7 +860,8 @@ unsigned int sgring_tx_pollfds(const struct sgring_tx *t, struct pollfd *fds, un
 	unsigned int n = t->error ? 0 : t->kind->pollfds(t, fds, room);
 	int64_t at = deadline(t);
 	const struct itimerspec when = {
-		.it_value = { .tv_sec = (time_t)(at / 1000000000), .tv_nsec = (long)(at % 1000000000) },
+		.it_value.tv_sec = (time_t)(at / 1000000000),
+		.it_value.tv_nsec = (long)(at % 1000000000),
 	};
 	int saved = errno;
 

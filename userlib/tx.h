@@ -3,7 +3,8 @@
  * libsgring: a sender, and what its parts have in common
  *
  *	tx.c		the queue, who has which slot, failure, flush, close, reconnection
- *	kinds		where it goes: tx_sock.c (tcp://, udp://), tx_file.c (file:)
+ *	kinds		where it goes: tx_sock.c (tcp://, udp://; with tx_dial.c and
+ *			tx_frame.c), tx_file.c (file:)
  *	engines		how a socket's messages get to the kernel: tx_msg.c (sendmsg),
  *			tx_uring.c (io_uring)
  *
@@ -38,7 +39,7 @@
 enum sgring_tx_blocked {
 	SGRING_TX_OPEN = 0,		/* nothing: push */
 	SGRING_TX_FULL,			/* room, as pollfds() has it (POLLOUT) */
-	SGRING_TX_LIMIT,		/* something to be let go of: a limit, or all requests in use */
+	SGRING_TX_LIMIT,		/* something to be let go of: a limit, or no request is free */
 	SGRING_TX_LATER,		/* retry_ns: nobody tells when it can go on */
 };
 
@@ -306,7 +307,7 @@ void sgring_tx_hello_frame(const struct sgring_tx *tx, uint32_t epoch, uint32_t 
 void sgring_tx_entry_frame(const struct sgring_tx_item *item, uint64_t from, uint32_t bytes,
 			   void *wire);
 
-/* --- tx_sock.c, for engines */
+/* --- the socket kinds, for engines */
 
 /*
  * The message that begins at @from of item @number (its done, or the end of a

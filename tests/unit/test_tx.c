@@ -1085,7 +1085,7 @@ static void lost_connection_sends_again_just_what_was_not_let_go_of(void **state
 	assert_int_equal(tx_stats(f).unsent_slots, 0);
 	assert_int_equal(said_count, 3);
 	assert_non_null(strstr(said[1], "Connection reset by peer; trying to connect again for 5000 ms"));
-	assert_non_null(strstr(said[2], "3 slots are sent again"));
+	assert_non_null(strstr(said[2], "3 slots go again"));
 	assert_int_equal(sgring_next(f->s, &b, 1000), 0);
 	close(fd);
 	fake_free(f);
