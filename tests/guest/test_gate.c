@@ -582,6 +582,42 @@ static void mappings_that_come_and_go_spoil_nothing(void **state)
 	}
 }
 
+/*
+ * One page of each slot is held, and the gate is looked at as often as can be: a
+ * mapping counted whose reference was not would be taken for the holder.
+ */
+static void a_mapping_half_made_hides_no_holder(void **state)
+{
+	struct sgring_setup setup = plain;
+	struct lane l = lane_pipe("rx0");
+	struct stream s;
+	unsigned int i;
+
+	(void)state;
+	setup.chunk_policy = SGRING_CHUNK_EQUAL;
+	setup.chunk_bytes = SLOT;
+	setup.sq_poll_usec = 20;
+	setup.sq_idle_usec = SGRING_USEC_MAX;
+	s = stream_open("rx0", &setup);
+	stream_start(&s);
+	for (i = 0; i < SLOTS; i++) {
+		struct sgring_cqe e = stream_expect(&s);
+
+		assert_int_equal(lane_send(&l, slot_data(&s, e.slot), 4 * KIB), 4 * KIB);
+		stream_return(&s, e.slot, 0);
+	}
+	assert_true(WAIT_FOR(all_gated(s.fd, SLOTS), LONG_MS));
+	for (i = 0; i < 4000; i++) {
+		munmap(s.data, s.geometry.data_bytes);
+		s.data = region_map(s.fd, s.geometry.data_offset, s.geometry.data_bytes, PROT_READ);
+		assert_non_null(s.data);
+	}
+	assert_int_equal(stats_of(s.fd).slots_gated, SLOTS);
+	assert_int_equal(stats_of(s.fd).gate_wait_ns, 0);
+	lane_receive(&l, SLOTS * 4 * KIB);
+	assert_true(stream_wait(&s, SLOTS, LONG_MS) == SLOTS);
+}
+
 static void a_childs_mapping_is_no_holder(void **state)
 {
 	struct stream s = stream_open("rx0", &plain);
@@ -1236,6 +1272,7 @@ int main(int argc, char **argv)
 		TEST(munmap_spoils_nothing),
 		TEST(madvise_spoils_nothing),
 		TEST(mappings_that_come_and_go_spoil_nothing),
+		TEST(a_mapping_half_made_hides_no_holder),
 		TEST(a_childs_mapping_is_no_holder),
 		TEST(a_held_slot_is_told_of_and_the_others_go_on),
 		TEST(a_limit_that_is_off_tells_nothing),
