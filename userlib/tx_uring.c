@@ -19,12 +19,16 @@
  * full). A request that fails for that is tried again when another was finished.
  * Registered buffers are charged once, at registration.
  *
+ * MSG_EOR keeps what follows out of a request's last packet. From 6.10 on, requests
+ * that share one are notified together, when all of them were let go of: in a
+ * busy stream that is all there are; and of all but the first the kernel says that
+ * they were copied.
+ *
  * With registered buffers the frame before the data is a request of its own, which
  * copies it; MSG_MORE keeps them together. Data that spans two runs of chunks is
  * two requests; in a datagram it is sent unregistered.
  */
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +58,7 @@
  * @notifies: a notification follows
  * @notified: it has come
  * @copied: it said so
+ * @sent: some of it was accepted, and counted
  */
 struct request {
 	struct sgring_tx_message m;
@@ -70,6 +75,7 @@ struct request {
 	bool notifies;
 	bool notified;
 	bool copied;
+	bool sent;
 };
 
 /* A queue of them. */
@@ -170,7 +176,8 @@ static struct request *request_new(struct engine *e, struct sgring_tx_item *item
 	e->out++;
 	r->item = item;
 	r->op = op;
-	r->fixed = r->more = r->answered = r->used = r->notifies = r->notified = r->copied = false;
+	r->fixed = r->more = r->answered = r->used = r->notifies = r->notified = r->copied =
+		r->sent = false;
 	return r;
 }
 
@@ -265,8 +272,9 @@ static void prepare(const struct sgring_tx *t, struct request *r)
 {
 	struct engine *e = t->engine_data;
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&e->u.ring);	/* as many as requests */
-	const int flags = MSG_NOSIGNAL | (sgring_tx_stream(t) ? MSG_WAITALL : 0) |
-			  (r->more && sgring_tx_stream(t) ? MSG_MORE : 0);
+	const int stream = MSG_WAITALL | (r->more ? MSG_MORE : 0) |
+			   (r->op == IORING_OP_SEND ? 0 : MSG_EOR);
+	const int flags = MSG_NOSIGNAL | (sgring_tx_stream(t) ? stream : 0);
 	const struct iovec *iov = r->m.iov;
 
 	switch (r->op) {
@@ -371,6 +379,23 @@ static void finish_if(struct engine *e, struct request *r)
 	list_add(&e->finished, r);
 }
 
+/*
+ * What the network reports of datagrams comes with the next send, and is queued as
+ * well. While something is queued the kernel would not wait for room, but try again
+ * and again.
+ */
+static void forget_errors(struct sgring_tx *t)
+{
+	const struct sgring_backend *be = t->stream->be;
+	struct mmsghdr msgs[16];
+
+	do {
+		memset(msgs, 0, sizeof(msgs));
+		t->stats.calls++;
+		t->stream->notify_calls++;
+	} while (be->recvmmsg(be, t->fd, msgs, 16, MSG_ERRQUEUE | MSG_DONTWAIT) == 16);
+}
+
 /* Not an error of what was to be sent, nor of where it was to go. */
 static bool not_its_fault(struct engine *e, int result)
 {
@@ -397,6 +422,9 @@ static int use_answer(struct sgring_tx *t, struct request *r)
 				   t->peer);
 	if (r->result > 0) {
 		sgring_tx_accepted(t, r->item, &r->m, (size_t)r->result);
+		r->sent = true;
+		/* A frame on its own is copied, and nothing will be reported. */
+		t->stats.sends -= r->op == IORING_OP_SEND;
 		e->moved++;
 		e->faulted = false;
 	}
@@ -408,6 +436,8 @@ static int use_answer(struct sgring_tx *t, struct request *r)
 	if (r->result != -ENOMEM && r->result != -ENOBUFS) {
 		/* Before anything is let go of: is it the connection? */
 		e->again = true;
+		if (!sgring_tx_stream(t))
+			forget_errors(t);
 		err = sgring_tx_trouble(t, -r->result, asked);
 		return err < 0 ? err : 0;
 	}
@@ -492,7 +522,7 @@ static void let_go(struct sgring_tx *t)
 	if (e->finished.first && (!e->u.sqpoll || t->options.reconnect_ms))
 		sgring_tx_alive(t);
 	while ((r = list_take(&e->finished))) {
-		if (r->notifies && r->result > 0)
+		if (r->notifies && r->sent)
 			*(r->copied ? &copied : &sent) += 1;
 		sgring_tx_let_go(t, r->item);
 		r->item = NULL;
@@ -699,7 +729,6 @@ static int uring_open(struct sgring_tx *t, uint32_t method)
 {
 	const bool fixed = method == SGRING_TX_URING_FIXED;
 	const bool sqpoll = t->options.flags & SGRING_TX_SQPOLL;
-	const int off = 0;
 	struct engine *e;
 	unsigned int i;
 	int err;
@@ -730,9 +759,6 @@ static int uring_open(struct sgring_tx *t, uint32_t method)
 		uring_close(t);
 		return err;
 	}
-	/* Errors come with the sends; what is queued, nobody would read. */
-	setsockopt(t->fd, IPPROTO_IP, IP_RECVERR, &off, sizeof(off));
-	setsockopt(t->fd, IPPROTO_IPV6, IPV6_RECVERR, &off, sizeof(off));
 	t->batch = t->options.batch_slots;
 	snprintf(t->choice, sizeof(t->choice), "io_uring, %s%s: %s",
 		 fixed ? "from registered buffers, the reference gate is off" : "SEND_ZC",
