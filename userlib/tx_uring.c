@@ -313,6 +313,9 @@ static bool build(struct sgring_tx *t, int *err)
 	e->room = e->chain_max;
 	for (n = t->head; n != t->next; n++, from = 0) {
 		item = sgring_tx_item(t, n);
+		/* Among what is sent again after a loss there may be some that arrived. */
+		if (item->gone)
+			continue;
 		if (n == t->head)
 			from = item->done;
 		if (sgring_tx_hello_due(t, item)) {
