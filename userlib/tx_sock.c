@@ -233,7 +233,6 @@ static int sock_stalled(struct sgring_tx *t)
 			   sgring_strerror(err, text, sizeof(text)), t->options.timeout_ms);
 }
 
-/* Not by its error alone: that may have been told to a send whose answer is on its way. */
 static bool closed(int fd)
 {
 	struct tcp_info info;
@@ -248,9 +247,14 @@ bool sgring_tx_alive(struct sgring_tx *t)
 	int err;
 
 	if (sgring_tx_stream(t) && !t->lost && !t->error) {
-		if (closed(t->fd)) {
-			err = sgring_sock_error(t->fd);
-			err = err ? err : -ECONNRESET;
+		/*
+		 * In this order: a reset leaves its error before it lets go of anything;
+		 * and closes before a send, whose answer may be on its way to us, is told.
+		 */
+		err = sgring_sock_error(t->fd);
+		if (!err && closed(t->fd))
+			err = -ECONNRESET;
+		if (err) {
 			sgring_fail(-err, "%s: %s", t->peer,
 				    sgring_strerror(err, text, sizeof(text)));
 			sgring_tx_lost(t, err);
