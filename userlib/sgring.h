@@ -2,10 +2,10 @@
 /*
  * libsgring: capture from a DMA stream and pass the memory on without a copy
  *
- * A stream belongs to one thread at a time: no function here may run in two
- * threads on the same stream, its senders included. Different streams are
- * independent. Nothing here touches errno: what fails returns a negative errno,
- * and sgring_errmsg() says in one line what and why.
+ * A stream belongs to one thread at a time: no function here, but for
+ * sgring_cancel(), may run in two threads on the same stream, its senders included.
+ * Different streams are independent. Nothing here touches errno: what fails
+ * returns a negative errno, and sgring_errmsg() says in one line what and why.
  *
  *	sgring_open -> sgring_start -> sgring_next ... sgring_return
  *	                                           \-> sgring_tx_send
