@@ -70,10 +70,31 @@ static struct sgring_cell *cell_at(struct sgring_stream *s, u32 index)
 	return &s->cells[index % SGRING_CELLS];
 }
 
+/* A pass begins: the clock is read once for all it does. */
+static void pass_begin(struct sgring_stream *s)
+{
+	spin_lock_bh(&s->lock);
+	s->now_ns = sgring_now(s);
+}
+
+/* Syncs that do no work (a coherent device, no bounce buffer) cost time all the same. */
+static void sync_for_cpu(struct sgring_stream *s, struct sgring_slot *slot)
+{
+	if (s->syncs)
+		dma_sync_sgtable_for_cpu(s->engine.dma_dev, &slot->table, sgring_dma_dir(s));
+}
+
+static void sync_for_device(struct sgring_stream *s, struct sgring_slot *slot)
+{
+	if (s->syncs)
+		dma_sync_sgtable_for_device(s->engine.dma_dev, &slot->table, sgring_dma_dir(s));
+}
+
+/* From the beginning of this pass on. */
 static void slot_state(struct sgring_stream *s, struct sgring_slot *slot, u32 state)
 {
 	slot->state = state;
-	sgring_table_state(&s->rings, slot->index, state, sgring_now(s));
+	sgring_table_state(&s->rings, slot->index, state, s->now_ns);
 }
 
 /* Who sees a flag sees the entries before it. */
@@ -104,18 +125,21 @@ static void announce(struct sgring_stream *s)
 }
 
 /*
- * Is a batch complete? Or can it not become so, because fewer slots are left
- * than it takes? If not, and somebody waits or has @asked, its time begins.
+ * If somebody waits or has @asked: is a batch complete? Or can it not become so,
+ * because fewer slots are left than it takes? If not, its time begins.
  */
 static void announce_check(struct sgring_stream *s, bool asked)
 {
-	int pending = sgring_cq_pending(&s->rings);
-	u32 consumer = s->rings.cq_producer - max(pending, 0);
-	u32 unannounced;
+	u32 consumer, unannounced;
+	int pending;
 
 	/* The end of stream is announced whatever there is. */
-	if (!s->active || pending <= 0)
+	if (!s->active || !(asked || wq_has_sleeper(&s->wait)))
 		return;
+	pending = sgring_cq_pending(&s->rings);
+	if (pending <= 0)
+		return;
+	consumer = s->rings.cq_producer - pending;
 	if ((s32)(consumer - s->announced) > 0)
 		s->announced = consumer;
 	unannounced = s->rings.cq_producer - s->announced;
@@ -124,8 +148,7 @@ static void announce_check(struct sgring_stream *s, bool asked)
 	if (unannounced >= s->setup.wake_slots ||
 	    pending + s->slots_engine + s->slots_free + s->gate.count < s->setup.wake_slots)
 		announce(s);
-	else if (s->setup.wake_usec != SGRING_OFF && !hrtimer_is_queued(&s->wake_timer) &&
-		 (asked || wq_has_sleeper(&s->wait)))
+	else if (s->setup.wake_usec != SGRING_OFF && !hrtimer_is_queued(&s->wake_timer))
 		hrtimer_start(&s->wake_timer, usec(s->setup.wake_usec),
 			      HRTIMER_MODE_REL_SOFT);
 }
@@ -250,8 +273,7 @@ static void retire(struct sgring_stream *s)
 
 		if (cell->state == SGRING_CELL_DONE && (!s->deferred || !cell->slot)) {
 			if (cell->slot)
-				dma_sync_sgtable_for_cpu(s->engine.dma_dev, &cell->slot->table,
-							 sgring_dma_dir(s));
+				sync_for_cpu(s, cell->slot);
 			cell->state = SGRING_CELL_SYNCED;
 		}
 		if (cell->state != SGRING_CELL_SYNCED)
@@ -273,7 +295,7 @@ static void slot_free(struct sgring_stream *s, struct sgring_slot *slot)
 		list_add_tail(&slot->node, &s->dirty);
 		return;
 	}
-	dma_sync_sgtable_for_device(s->engine.dma_dev, &slot->table, sgring_dma_dir(s));
+	sync_for_device(s, slot);
 	list_add_tail(&slot->node, &s->free);
 }
 
@@ -566,7 +588,7 @@ static enum hrtimer_restart sq_timer_fn(struct hrtimer *timer)
 	enum hrtimer_restart again = HRTIMER_NORESTART;
 	u32 period;
 
-	spin_lock_bh(&s->lock);
+	pass_begin(s);
 	/* Queued: it was started anew while this run waited for the lock. */
 	if (!s->active || !s->starved || hrtimer_is_queued(timer))
 		goto out;
@@ -602,10 +624,9 @@ out:
 static void worker(struct work_struct *work)
 {
 	struct sgring_stream *s = container_of(work, struct sgring_stream, work);
-	struct device *dev = s->engine.dma_dev;
 	u32 next;
 
-	spin_lock_bh(&s->lock);
+	pass_begin(s);
 	if (!s->active)
 		goto out;
 	for (next = s->cell_head; next != s->cell_tail; next++) {
@@ -617,14 +638,14 @@ static void worker(struct work_struct *work)
 			break;
 		if (cell->slot) {
 			spin_unlock_bh(&s->lock);
-			dma_sync_sgtable_for_cpu(dev, &cell->slot->table, sgring_dma_dir(s));
-			spin_lock_bh(&s->lock);
+			sync_for_cpu(s, cell->slot);
+			pass_begin(s);
 		}
 		cell->state = SGRING_CELL_SYNCED;
 		pump(s);
 		spin_unlock_bh(&s->lock);
 		cond_resched();
-		spin_lock_bh(&s->lock);
+		pass_begin(s);
 		/* pump() has retired cells up to this one, if all before were done. */
 		if ((s32)(s->cell_head - next) > 0)
 			next = s->cell_head - 1;
@@ -634,9 +655,9 @@ static void worker(struct work_struct *work)
 		struct sgring_slot *slot = list_first_entry(&s->dirty, struct sgring_slot, node);
 
 		spin_unlock_bh(&s->lock);
-		dma_sync_sgtable_for_device(dev, &slot->table, sgring_dma_dir(s));
+		sync_for_device(s, slot);
 		cond_resched();
-		spin_lock_bh(&s->lock);
+		pass_begin(s);
 		list_move_tail(&slot->node, &s->free);
 		pump(s);
 	}
@@ -662,7 +683,7 @@ static void callback(struct sgring_cell *cell, const struct dmaengine_result *re
 	struct sgring_stream *s = cell->stream;
 	const struct sgring_client_ops *ops = s->client.ops;
 
-	spin_lock_bh(&s->lock);
+	pass_begin(s);
 	if (cell->arm != s->arm) {
 		s->stats.late_callbacks++;
 		goto out;
@@ -684,7 +705,7 @@ static void callback(struct sgring_cell *cell, const struct dmaengine_result *re
 			s->stats.odd_callbacks++;
 	}
 	cell->state = SGRING_CELL_DONE;
-	cell->time_ns = sgring_now(s);
+	cell->time_ns = s->now_ns;
 	cell->failed = result && result->result != DMA_TRANS_NOERROR;
 	cell->residue = result ? result->residue : 0;
 	cell->lost_bytes = lost_bytes(s);
@@ -730,12 +751,12 @@ bool sgring_pump_collect(struct sgring_stream *s)
 	bool enough;
 	u32 left;
 
-	spin_lock_bh(&s->lock);
+	pass_begin(s);
 	take(s);
 	for (left = s->gate.count; left; left -= min(left, gate_check(s))) {
 		spin_unlock_bh(&s->lock);
 		cond_resched();
-		spin_lock_bh(&s->lock);
+		pass_begin(s);
 	}
 	enough = s->slots_free || !s->gate.count || s->setup.overrun == SGRING_OVERRUN_DROP;
 	spin_unlock_bh(&s->lock);
@@ -752,7 +773,7 @@ bool sgring_pump_begin(struct sgring_stream *s)
 {
 	u32 tail;
 
-	spin_lock_bh(&s->lock);
+	pass_begin(s);
 	tail = s->cell_tail;
 	s->fail_status = 0;
 	s->stats.epoch++;
@@ -780,7 +801,7 @@ bool sgring_pump_begin(struct sgring_stream *s)
  */
 void sgring_pump_flush(struct sgring_stream *s)
 {
-	spin_lock_bh(&s->lock);
+	pass_begin(s);
 	s->flush = true;
 	look(s);
 	spin_unlock_bh(&s->lock);
@@ -825,23 +846,22 @@ bool sgring_pump_retire_rest(struct sgring_stream *s, const u32 *residue, bool l
 	bool partial = false;
 	u32 i;
 
-	spin_lock_bh(&s->lock);
+	pass_begin(s);
 	while (sgring_inflight(s)) {
 		cell = cell_at(s, s->cell_head);
 		if (cell->state == SGRING_CELL_SUBMITTED) {
 			if (!residue || *residue >= cell->length)
 				break;
 			cell->residue = *residue;
-			cell->time_ns = sgring_now(s);
+			cell->time_ns = s->now_ns;
 			cell->lost_bytes = lost_bytes(s);
 			partial = cell->slot;
 			residue = NULL;
 		}
 		if (cell->slot) {
 			spin_unlock_bh(&s->lock);
-			dma_sync_sgtable_for_cpu(s->engine.dma_dev, &cell->slot->table,
-						 sgring_dma_dir(s));
-			spin_lock_bh(&s->lock);
+			sync_for_cpu(s, cell->slot);
+			pass_begin(s);
 		}
 		cell_retire(s, cell, cell->state == SGRING_CELL_SUBMITTED && cell->residue ?
 				     SGRING_CQE_PARTIAL : 0);
@@ -899,7 +919,7 @@ void sgring_pump_end_of_stream(struct sgring_stream *s, s32 status)
 /* SGRING_KICK. Process context. */
 void sgring_pump_kick(struct sgring_stream *s)
 {
-	spin_lock_bh(&s->lock);
+	pass_begin(s);
 	s->stats.kicks++;
 	look(s);
 	spin_unlock_bh(&s->lock);
@@ -920,7 +940,7 @@ bool sgring_pump_return(struct sgring_stream *s, u32 slot)
 {
 	bool ours;
 
-	spin_lock_bh(&s->lock);
+	pass_begin(s);
 	ours = !s->dead && s->slots[slot].state == SGRING_SLOT_APP;
 	if (ours)
 		slot_take(s, &s->slots[slot], 0);

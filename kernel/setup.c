@@ -412,6 +412,7 @@ static void note_costs(struct sgring_stream *s)
 		s->bounced = s->bounced || sgring_slot_bounced(&s->slots[i], dev);
 		cond_resched();
 	}
+	s->syncs = syncs;
 	s->deferred = syncs && s->setup.slot_bytes > SGRING_SOFTIRQ_SLOT_MAX;
 	s->pass_entries = clamp_t(u64, div64_u64(SGRING_PASS_PAGES, pages), 4,
 				  SGRING_PASS_ENTRIES);

@@ -132,6 +132,7 @@ struct sgring_cell {
  * @scratch: for dropping, and for the end of a packet that must not be cut
  * @deferred: cache maintenance is the worker's
  * @bounced: swiotlb copies
+ * @syncs: moving a slot between CPU and device takes a sync
  * @device_on: the client's stop is due
  * @files: all open files, so that observers can be zapped
  * @setups: counts the set-ups; an observer's mapping is of one of them
@@ -147,6 +148,7 @@ struct sgring_cell {
  * @rings: both rings and the slot table
  * @arm: counts the arms of all set-ups that are over
  * @pass_entries: SQ entries one pass takes at most; slots at the gate it looks at
+ * @now_ns: when the pass that runs began, by the clock of the set-up
  * @active: completions count; the timers and the worker may run
  * @refill: slots may be given to the engine
  * @flush: the device ends its packet: into the scratch slot, where no other is free
@@ -211,6 +213,7 @@ struct sgring_stream {
 	struct sgring_slot scratch;
 	bool deferred;
 	bool bounced;
+	bool syncs;
 	bool device_on;
 	struct list_head files;
 	unsigned long setups;
@@ -224,6 +227,7 @@ struct sgring_stream {
 	struct sgring_rings rings;
 	u32 arm;
 	u32 pass_entries;
+	u64 now_ns;
 	bool active;
 	bool refill;
 	bool flush;
