@@ -72,6 +72,7 @@ static struct sgring_cell *cell_at(struct sgring_stream *s, u32 index)
 
 /* A pass begins: the clock is read once for all it does. */
 static void pass_begin(struct sgring_stream *s)
+	__acquires(&s->lock)
 {
 	spin_lock_bh(&s->lock);
 	s->now_ns = sgring_now(s);
