@@ -44,13 +44,26 @@ int sgring_cq_room(const struct sgring_rings *rings)
 }
 
 /**
- * sgring_cq_post() - write an entry and publish it
+ * sgring_cq_next() - the entry to be written next
  * @rings: with room, reserved by whoever gave the engine the slot
- * @cqe: the entry
+ *
+ * Return: where to write it, all of it.
  */
-void sgring_cq_post(struct sgring_rings *rings, const struct sgring_cqe *cqe)
+struct sgring_cqe *sgring_cq_next(const struct sgring_rings *rings)
 {
-	rings->cqes[rings->cq_producer & (rings->cq_entries - 1)] = *cqe;
+	return &rings->cqes[rings->cq_producer & (rings->cq_entries - 1)];
+}
+
+/* The entry of sgring_cq_next() is whole. */
+void sgring_cq_publish(struct sgring_rings *rings)
+{
 	rings->cq_producer++;
 	sgring_store_release(&rings->kernel->cq_producer, rings->cq_producer); /* E */
+}
+
+/* Both: write an entry and publish it. */
+void sgring_cq_post(struct sgring_rings *rings, const struct sgring_cqe *cqe)
+{
+	*sgring_cq_next(rings) = *cqe;
+	sgring_cq_publish(rings);
 }

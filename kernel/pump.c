@@ -203,7 +203,7 @@ static void cell_retire(struct sgring_stream *s, struct sgring_cell *cell, u32 m
 	u32 flags = more_flags;
 	s32 status = 0;
 	u32 moved = cell_result(s, cell, &flags, &status);
-	struct sgring_cqe cqe;
+	struct sgring_cqe *cqe;
 
 	s->lost_seen += lost;
 	s->stats.lost_bytes += lost;
@@ -230,18 +230,19 @@ static void cell_retire(struct sgring_stream *s, struct sgring_cell *cell, u32 m
 		flags |= SGRING_CQE_STALL;
 	if (cell->device_time)
 		flags |= SGRING_CQE_DEVICE_TIME;
-	cqe = (struct sgring_cqe) {
-		.sequence = s->sequence,
-		.position_bytes = s->position,
-		.host_time_ns = cell->time_ns,
-		.device_time_ns = cell->device_time_ns,
-		.cookie = slot->cookie,
-		.slot = slot->index,
-		.length_bytes = status ? 0 : moved,
-		.flags = flags,
-		.status = status,
-		.engine_slots = --s->slots_engine,
-	};
+	/* Written where it is read from: nobody looks before it is published. */
+	cqe = sgring_cq_next(&s->rings);
+	cqe->sequence = s->sequence;
+	cqe->position_bytes = s->position;
+	cqe->host_time_ns = cell->time_ns;
+	cqe->device_time_ns = cell->device_time_ns;
+	cqe->cookie = slot->cookie;
+	cqe->slot = slot->index;
+	cqe->length_bytes = status ? 0 : moved;
+	cqe->flags = flags;
+	cqe->status = status;
+	cqe->engine_slots = --s->slots_engine;
+	cqe->metadata_bytes = 0;
 	sgring_table_transfer(&s->rings, slot->index, s->sequence, s->position);
 	slot_state(s, slot, SGRING_SLOT_APP);
 	s->slots_app++;
@@ -255,12 +256,12 @@ static void cell_retire(struct sgring_stream *s, struct sgring_cell *cell, u32 m
 		s->stats.lost_bytes += moved;
 	}
 	s->stats.slots_done++;
-	s->stats.bytes_done += cqe.length_bytes;
+	s->stats.bytes_done += status ? 0 : moved;
 	if (moved < cell->length && !status)
 		s->stats.short_slots++;
 	if (flags & SGRING_CQE_LENGTH_ASSUMED)
 		s->stats.assumed_slots++;
-	sgring_cq_post(&s->rings, &cqe);
+	sgring_cq_publish(&s->rings);
 	if (status)
 		announce(s);
 }

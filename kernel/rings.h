@@ -48,6 +48,8 @@ void sgring_rings_geometry(const struct sgring_rings *rings, struct sgring_geome
 int sgring_cq_room(const struct sgring_rings *rings);
 int sgring_cq_pending(const struct sgring_rings *rings);
 u32 sgring_cq_consumer(const struct sgring_rings *rings);
+struct sgring_cqe *sgring_cq_next(const struct sgring_rings *rings);
+void sgring_cq_publish(struct sgring_rings *rings);
 void sgring_cq_post(struct sgring_rings *rings, const struct sgring_cqe *cqe);
 
 int sgring_sq_used(const struct sgring_rings *rings);
