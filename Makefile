@@ -36,6 +36,8 @@ help:
 	@echo '                and kmemleak, built first (about ten minutes)'
 	@echo 'make check-kernels  builds for and tests on the kernels of five Debian suites,'
 	@echo '                5.10 to 7.3 (about three minutes and 150 MB each)'
+	@echo 'make bench      what sgring costs beside other ways, on this machine: tables, plots'
+	@echo '                (about half an hour; BENCH=--quick to see that it works)'
 	@echo 'make clean      remove what was built, keep what was downloaded'
 	@echo 'V=1 shows every command.'
 
@@ -88,6 +90,10 @@ check-debug:
 check-kernels:
 	$(Q)tests/kernels
 
+# BENCH: arguments of tests/bench/run.
+bench:
+	$(Q)tests/bench/run $(BENCH)
+
 lint: $(B)/kernel/current
 	$(Q)tests/lint
 
@@ -97,6 +103,6 @@ clean:
 distclean:
 	$(Q)rm -rf $(B)
 
-.PHONY: help all user install need-user modules demo check check-debug check-kernels lint clean distclean
+.PHONY: help all user install need-user modules demo check check-debug check-kernels bench lint clean distclean
 
 endif
