@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * cost: what the program that counts has in common with the ways it compares
+ *
+ * A way is an interface of a driver over bench-engine. The program opens as many
+ * streams of it as a case has, ends transfers, and has the way exchange the slots:
+ * take what is filled, look at nothing but its description, give it back.
+ */
+#ifndef COST_H
+#define COST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bench.h"
+
+struct cost_case {
+	uint64_t slot_bytes;
+	uint32_t chunks;	/* of each slot; 0: mixed */
+	uint32_t slots;
+	uint32_t streams;
+	uint32_t batch;		/* slots that are exchanged at a time */
+	bool gate;
+};
+
+/**
+ * struct cost_way - one of the ways
+ * @name: in the results
+ * @client: name of its devices, bench-engine's
+ * @slots_max: 0: any number
+ * @chunks: it can have more than one chunk in a slot
+ * @batches: it can exchange several slots at a time
+ * @open: stream @n of a case, running; NULL after a message: it failed
+ * @exchange: take the next @count slots, waiting for them, and give them back; how many
+ *	system calls it took to wait
+ * @close: end it
+ */
+struct cost_way {
+	const char *name;
+	const char *client;
+	uint32_t slots_max;
+	bool chunks;
+	bool batches;
+	void *(*open)(uint32_t n, const struct cost_case *c);
+	uint32_t (*exchange)(void *stream, uint32_t count);
+	void (*close)(void *stream);
+};
+
+extern const struct cost_way cost_sgring;
+
+void cost_die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+static inline uint64_t cost_ticks(void)
+{
+	uint32_t low, high;
+
+	__asm__ __volatile__("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+	return (uint64_t)high << 32 | low;
+}
+
+#endif /* COST_H */
