@@ -20,8 +20,7 @@
  * Balanced: both sides find work whenever they look.
  *
  * NEED_WAKEUP is about the SQ alone: who holds the pages of a slot at the gate
- * kicks nobody. For those the timer of a starved stream goes on, slower and
- * slower, up to GATE_PERIOD_USEC.
+ * kicks nobody. For those the timer of a starved stream goes on.
  */
 #include <linux/dma-mapping.h>
 #include <linux/dmaengine.h>
@@ -32,8 +31,8 @@
 #include "compat.h"
 #include "stream.h"
 
-/* How long a slot that others let go of may stay unseen, if nothing else happens. */
-#define GATE_PERIOD_USEC	16000U
+/* How long what was returned, or let go of, may stay unseen, unless a set-up says longer. */
+#define PERIOD_MAX_USEC	16000U
 
 /* Time by the clock of the set-up, ns. Any context. */
 u64 sgring_now(const struct sgring_stream *s)
@@ -509,23 +508,19 @@ static bool need_wakeup(struct sgring_stream *s)
 
 /*
  * How long until the timer of a starved stream is to run again, us; 0: never,
- * the application will kick, and nobody is at the gate.
+ * the application will kick, and nobody is at the gate. A quarter of what it has
+ * waited already: so a stall is hardly longer than it had to be, and a long one
+ * costs few runs.
  */
 static u32 next_period(struct sgring_stream *s)
 {
-	u64 idle_ns = (u64)s->setup.sq_idle_usec * NSEC_PER_USEC;
-	bool idle = s->setup.sq_idle_usec == SGRING_OFF ||
-		    ktime_get_ns() - s->idle_since >= idle_ns;
-	u32 period = s->sq_period;
+	u32 shortest = s->setup.sq_poll_usec;
+	u64 waited = div_u64(ktime_get_ns() - s->idle_since, NSEC_PER_USEC);
+	bool idle = s->setup.sq_idle_usec == SGRING_OFF || waited >= s->setup.sq_idle_usec;
 
-	if (!idle || !need_wakeup(s)) {
-		s->sq_period = s->setup.sq_poll_usec;
-		return s->sq_period;
-	}
-	if (!s->gate.count)
+	if (idle && need_wakeup(s) && !s->gate.count)
 		return 0;
-	s->sq_period = max(min(2 * period, GATE_PERIOD_USEC), s->setup.sq_poll_usec);
-	return period;
+	return clamp_t(u64, waited / 4, shortest, max(shortest, PERIOD_MAX_USEC));
 }
 
 /* Of a stream that starves, or to which something came. */
@@ -534,7 +529,6 @@ static void timer_begin(struct sgring_stream *s)
 	u32 period;
 
 	s->idle_since = ktime_get_ns();
-	s->sq_period = s->setup.sq_poll_usec;
 	kernel_flags(s, 0, SGRING_NEED_WAKEUP);
 	period = next_period(s);
 	if (period)

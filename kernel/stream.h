@@ -169,7 +169,6 @@ struct sgring_cell {
  * @starved_since: ns
  * @came: something was taken from the SQ, or passed the gate, in this pass
  * @idle_since: ns; since then nothing came
- * @sq_period: of @sq_timer, us
  * @stall_mark: the next entry gets SGRING_CQE_STALL
  * @announced: CQ producer up to which waiters were told
  * @stats: counters
@@ -248,7 +247,6 @@ struct sgring_stream {
 	u64 starved_since;
 	bool came;
 	u64 idle_since;
-	u32 sq_period;
 	bool stall_mark;
 	u32 announced;
 	struct sgring_stats stats;

@@ -57,7 +57,7 @@ enum sgring_waiting {
  * @queue_depth: slots the engine has at a time
  * @wake_slots: slots in a wake-up batch
  * @wake_usec: wait so long, from its first slot on, for a batch to be full
- * @sq_poll_usec: how often a starved stream looks for returned slots
+ * @sq_poll_usec: how soon a starved stream looks for returned slots, the first time
  * @sq_idle_usec: and for how long, until it has to be kicked
  * @clock: enum sgring_clock; default SGRING_CLOCK_MONOTONIC
  * @numa_node: with SGRING_SETUP_NUMA_NODE

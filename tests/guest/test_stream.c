@@ -360,6 +360,20 @@ static void starved_for_long_it_asks_for_a_kick_and_gets_it(void **state)
 	assert_int_equal(stats_of(s.fd).kicks, 1);
 }
 
+/* 20000 looks if the period stayed what it is at first. */
+static void the_longer_it_waits_the_less_it_looks(void **state)
+{
+	struct stream s = stream_open("rx0", &(struct sgring_setup){
+		.slot_bytes = SLOT, .slot_count = 4, .sq_poll_usec = 20, .sq_idle_usec = 400000 });
+	uint32_t slots[4];
+
+	(void)state;
+	stream_start(&s);
+	take_all(&s, slots, 4);
+	assert_true(WAIT_FOR(flags_of(&s) & SGRING_NEED_WAKEUP, LONG_MS));
+	assert_in_range(stats_of(s.fd).timer_runs, 10, 100);
+}
+
 static void sq_idle_off_asks_at_once_without_timer(void **state)
 {
 	struct stream s = stream_open("rx0", &(struct sgring_setup){
@@ -872,6 +886,7 @@ GROUP(TEST(flat_out_every_byte_is_right),
       TEST(generation_tells_whether_a_late_copy_is_whole),
       TEST(stall_is_told_counted_and_ended_by_a_returned_slot),
       TEST(starved_for_long_it_asks_for_a_kick_and_gets_it),
+      TEST(the_longer_it_waits_the_less_it_looks),
       TEST(sq_idle_off_asks_at_once_without_timer),
       TEST(tune_changes_a_starved_stream),
       TEST(backlogged_it_needs_no_kicks),

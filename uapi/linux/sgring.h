@@ -216,8 +216,9 @@ struct sgring_query {
  *	0: default, an eighth of the slots
  * @wake_usec: or this long after the first of them; 0: default, 1000;
  *	SGRING_OFF: never
- * @sq_poll_usec: period at which a starved stream looks at the SQ by itself;
- *	at least 20; 0: default, 500
+ * @sq_poll_usec: a starved stream looks at the SQ by itself: first after so long,
+ *	then each time after a quarter of what it has waited, but at least so long
+ *	and, unless this is longer, at most 16 ms; at least 20; 0: default, 500
  * @sq_idle_usec: starved for so long, it gives up and asks to be kicked;
  *	0: default, 100000; SGRING_OFF: it asks at once
  * @clock: enum sgring_clock
