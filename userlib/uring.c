@@ -20,17 +20,22 @@
 
 #define SQPOLL_IDLE_MS 1000	/* then the thread sleeps, until a submission wakes it */
 
-/* A buffer is a run of a slot, and the kernel takes 1 GiB in one. */
-_Static_assert(SGRING_SLOT_BYTES_MAX <= 1U << 30, "a run fits into a buffer");
+#define BUFFER_MAX (1ULL << 30)	/* that the kernel takes */
+
+_Static_assert(SGRING_SLOT_BYTES_MAX <= BUFFER_MAX, "a run of a slot fits into a buffer");
 
 /**
- * struct sgring_uring_buffer - a part of a slot
- * @from: its first byte in the slot
+ * struct sgring_uring_buffer - chunks of one size, side by side in the mapping
+ * @from: its first byte there
  * @end: and the one behind its last
+ * @chunk_bytes: their size
+ * @whole: the last one is all mapped
  */
 struct sgring_uring_buffer {
 	uint64_t from;
 	uint64_t end;
+	uint64_t chunk_bytes;
+	bool whole;
 };
 
 /* A capability within a user namespace does not lift the limit. */
@@ -248,56 +253,75 @@ void sgring_uring_close(struct sgring_uring *u)
 	errno = saved;
 }
 
-/* The runs of all slots, into memory that fits; how many, or -errno. */
-static int read_runs(struct sgring_uring *u, struct sgring_run **runs)
+/* Does a run go on with chunks of the same size where the buffer before it ends? */
+static bool goes_on(const struct sgring_uring_buffer *before, const struct sgring_run *run,
+		    uint64_t at, uint64_t bytes)
 {
-	struct sgring *s = u->stream;
-	const uint32_t slots = s->geometry.slot_count;
-	uint32_t i, n = 0, room = SGRING_URING_BUFFERS_MAX;
-	int got;
+	return before->end == at && before->chunk_bytes == run->chunk_bytes && before->whole &&
+	       at + bytes - before->from <= BUFFER_MAX;
+}
 
-	u->first = calloc(slots + 1, sizeof(*u->first));
-	*runs = calloc(room, sizeof(**runs));
-	if (!u->first || !*runs)
-		return sgring_fail(ENOMEM, "no memory");
-	for (i = 0; i < slots; i++) {
-		u->first[i] = n;
-		got = sgring_layout(s, i, n < room ? *runs + n : NULL, n < room ? room - n : 0);
-		if (got < 0)
-			return got;
-		n += (uint32_t)got;
+/*
+ * A slot of so many runs, of which there was room for some, as buffers, behind n of other
+ * slots: how many there are then. -EPROTO if the runs make no sense.
+ */
+static int lay_out(struct sgring_uring *u, uint32_t slot, const struct sgring_run *runs,
+		   uint32_t count, uint32_t n)
+{
+	const uint64_t stride = u->stream->rings.stride_bytes, start = slot * stride;
+	struct sgring_uring_buffer *b = u->buffers;
+	uint64_t at = 0, bytes, end;
+	uint32_t i;
+
+	u->first[slot] = n;
+	/* Too many: it is enough to count them. */
+	if (n + count > SGRING_URING_BUFFERS_MAX)
+		return (int)(n + count);
+	for (i = 0; i < count && at < stride; i++, at = end) {
+		bytes = runs[i].chunk_bytes * runs[i].chunks;
+		if (runs[i].offset_bytes != at || !bytes)
+			break;
+		/* The last chunk may be larger than what is left of the slot. */
+		end = bytes < stride - at ? at + bytes : stride;
+		if (!i && n && goes_on(&b[n - 1], runs, start, end))
+			u->first[slot] = --n;
+		else
+			b[n] = (struct sgring_uring_buffer){
+				.from = start + at, .chunk_bytes = runs[i].chunk_bytes,
+			};
+		b[n].end = start + end;
+		b[n++].whole = at + bytes == end;
 	}
-	u->first[slots] = n;
-	if (n > room)
-		return sgring_fail(E2BIG, "the slots are %u runs of chunks, io_uring registers at most %u: chunks of one size (SGRING_CHUNK_EQUAL), or fewer slots",
-				   n, room);
+	if (i < count || at < stride)
+		return sgring_fail(EPROTO, "the kernel's layout of slot %u makes no sense", slot);
 	return (int)n;
 }
 
-/* Fill in the buffers; the first run of a slot that makes no sense: -EPROTO. */
-static int lay_out(struct sgring_uring *u, const struct sgring_run *runs, struct iovec *iov)
+/* All slots as buffers: how many, or -errno. */
+static int lay_out_all(struct sgring_uring *u)
 {
-	const struct sgring_rings *r = &u->stream->rings;
-	struct sgring_uring_buffer *b = u->buffers;
-	uint32_t slot, i;
-	uint64_t at;
+	struct sgring *s = u->stream;
+	const uint32_t slots = s->geometry.slot_count, room = SGRING_URING_BUFFERS_MAX;
+	struct sgring_run *runs = calloc(room, sizeof(*runs));
+	int got, n = 0;
+	uint32_t i;
 
-	for (slot = 0; slot < u->stream->geometry.slot_count; slot++) {
-		at = 0;
-		for (i = u->first[slot]; i < u->first[slot + 1]; i++) {
-			b[i].from = at;
-			at += runs[i].chunk_bytes * runs[i].chunks;
-			if (runs[i].offset_bytes != b[i].from || at <= b[i].from)
-				break;
-			/* The last chunk may be larger than what is left of the slot. */
-			b[i].end = at < r->stride_bytes ? at : r->stride_bytes;
-			iov[i].iov_base = r->data + slot * r->stride_bytes + b[i].from;
-			iov[i].iov_len = (size_t)(b[i].end - b[i].from);
-		}
-		if (i < u->first[slot + 1] || at < r->stride_bytes)
-			return sgring_fail(EPROTO, "the kernel's layout of slot %u makes no sense", slot);
+	u->buffers = calloc(room, sizeof(*u->buffers));
+	u->first = calloc(slots + 1, sizeof(*u->first));
+	if (!runs || !u->buffers || !u->first)
+		n = sgring_fail(ENOMEM, "no memory");
+	for (i = 0; i < slots && n >= 0; i++) {
+		got = sgring_layout(s, i, runs, room);
+		n = got < 0 ? got : lay_out(u, i, runs, (uint32_t)got, (uint32_t)n);
 	}
-	return 0;
+	free(runs);
+	if (n < 0)
+		return n;
+	u->first[slots] = (uint32_t)n;
+	if ((uint32_t)n > room)
+		return sgring_fail(E2BIG, "the slots are %u runs of chunks, io_uring registers at most %u: chunks of one size (SGRING_CHUNK_EQUAL), or fewer slots",
+				   (uint32_t)n, room);
+	return n;
 }
 
 static int no_registration(const struct sgring *s, int err)
@@ -320,40 +344,40 @@ static int no_registration(const struct sgring *s, int err)
 	}
 }
 
-static int do_register(struct sgring_uring *u, struct sgring_run **runs, struct iovec **iov)
+static int do_register(struct sgring_uring *u)
 {
 	struct sgring *s = u->stream;
-	int err, n;
+	struct iovec *iov;
+	int err, n, i;
 
 	/* Known beforehand: do not even switch the gate off. */
 	if (s->geometry.data_bytes > sgring_memlock_limit())
 		return no_registration(s, -ENOMEM);
-	n = read_runs(u, runs);
+	n = lay_out_all(u);
 	if (n < 0)
 		return n;
-	u->buffers = calloc((size_t)n, sizeof(*u->buffers));
-	*iov = calloc((size_t)n, sizeof(**iov));
-	if (!u->buffers || !*iov)
+	iov = calloc((size_t)n, sizeof(*iov));
+	if (!iov)
 		return sgring_fail(ENOMEM, "no memory");
-	err = lay_out(u, *runs, *iov);
-	if (err)
-		return err;
-	err = gate_acquire(s);
-	if (err)
-		return err;
-	err = io_uring_register_buffers(&u->ring, *iov, (unsigned int)n);
-	if (err) {
-		gate_release(s);
-		err = no_registration(s, err);
+	for (i = 0; i < n; i++) {
+		iov[i].iov_base = s->rings.data + u->buffers[i].from;
+		iov[i].iov_len = (size_t)(u->buffers[i].end - u->buffers[i].from);
 	}
+	err = gate_acquire(s);
+	if (!err) {
+		err = io_uring_register_buffers(&u->ring, iov, (unsigned int)n);
+		if (err) {
+			gate_release(s);
+			err = no_registration(s, err);
+		}
+	}
+	free(iov);
 	return err;
 }
 
 int sgring_uring_register(struct sgring_uring *u)
 {
-	struct sgring_run *runs = NULL;
-	struct iovec *iov = NULL;
-	int saved = errno, err = do_register(u, &runs, &iov);
+	int saved = errno, err = do_register(u);
 
 	if (err) {
 		free(u->buffers);
@@ -361,8 +385,6 @@ int sgring_uring_register(struct sgring_uring *u)
 		u->buffers = NULL;
 		u->first = NULL;
 	}
-	free(runs);
-	free(iov);
 	errno = saved;
 	return err;
 }
@@ -370,17 +392,19 @@ int sgring_uring_register(struct sgring_uring *u)
 uint16_t sgring_uring_buffer(const struct sgring_uring *u, uint32_t slot, uint64_t offset,
 			     size_t *bytes)
 {
-	uint32_t low = u->first[slot], high = u->first[slot + 1] - 1, middle;
+	const uint64_t at = slot * u->stream->rings.stride_bytes + offset;
+	uint32_t low = u->first[slot], high = u->first[slot + 1], middle;
 
+	/* What the next slot begins in may be what this one ends in. */
 	while (low < high) {
 		middle = (low + high) / 2;
-		if (offset < u->buffers[middle].end)
+		if (at < u->buffers[middle].end)
 			high = middle;
 		else
 			low = middle + 1;
 	}
-	if (*bytes > u->buffers[low].end - offset)
-		*bytes = (size_t)(u->buffers[low].end - offset);
+	if (*bytes > u->buffers[low].end - at)
+		*bytes = (size_t)(u->buffers[low].end - at);
 	return (uint16_t)low;
 }
 

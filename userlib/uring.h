@@ -58,8 +58,8 @@ static inline bool sgring_uring_has(const struct sgring_uring_caps *caps, unsign
  * @calls: times the kernel was entered
  * @sqpoll: a kernel thread submits
  * @abandoned: set it before the close if requests are outstanding for good
- * @buffers: registered buffers, slot by slot; NULL: none are
- * @first: the first of each slot, and of the end
+ * @buffers: registered buffers, in the order of the mapping; NULL: none are
+ * @first: by slot: the one it begins in; and how many there are
  */
 struct sgring_uring {
 	struct io_uring ring;
@@ -88,8 +88,8 @@ static inline int sgring_uring_fd(const struct sgring_uring *u)
 }
 
 /*
- * Register the stream's slots: one buffer for each run of equal chunks, since only
- * then does the kernel send whole chunks (6.12). Such a pin never goes away by
+ * Register the stream's slots: one buffer for each run of equal chunks, of one slot or
+ * of several side by side, since only then does the kernel send whole chunks (6.12). Such a pin never goes away by
  * itself, so the reference gate is switched off for as long as any ring of the
  * stream has it. -errno and a message: -EOPNOTSUPP the kernel does not register such
  * a mapping (before 6.12), -ENOBUFS RLIMIT_MEMLOCK, -E2BIG too many runs.
@@ -97,8 +97,8 @@ static inline int sgring_uring_fd(const struct sgring_uring *u)
 int sgring_uring_register(struct sgring_uring *u);
 
 /*
- * The registered buffer with @offset of @slot; *@bytes is cut to what is in it: the
- * rest is another piece. The address is the usual one, in the slot.
+ * The registered buffer with @offset of @slot; *@bytes is cut to what is in it, which
+ * may be more than the slot: the rest is another piece. The address is the usual one.
  */
 uint16_t sgring_uring_buffer(const struct sgring_uring *u, uint32_t slot, uint64_t offset,
 			     size_t *bytes);

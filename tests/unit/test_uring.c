@@ -235,6 +235,65 @@ static void the_kernel_finds_the_same_bytes_in_the_buffers(void **state)
 	laid_free(l);
 }
 
+/* Slots of equal chunks are one buffer, and a request may begin in one and end in the next. */
+static void slots_side_by_side_share_a_buffer(void **state)
+{
+	static const struct sgring_run equal[] = {
+		{ .offset_bytes = 0, .chunk_bytes = 16384, .chunks = 4 }, { .chunks = 0 },
+	}, descending_to_the_end[] = {
+		{ .offset_bytes = 0, .chunk_bytes = 32768, .chunks = 1 },
+		{ .offset_bytes = 32768, .chunk_bytes = 16384, .chunks = 2 }, { .chunks = 0 },
+	}, ascending[] = {
+		{ .offset_bytes = 0, .chunk_bytes = 16384, .chunks = 2 },
+		{ .offset_bytes = 32768, .chunk_bytes = 32768, .chunks = 1 }, { .chunks = 0 },
+	}, longer[] = {
+		{ .offset_bytes = 0, .chunk_bytes = 131072, .chunks = 1 }, { .chunks = 0 },
+	};
+	const struct {
+		const struct sgring_run *runs;
+		unsigned int buffers;
+		size_t from_the_middle;
+	} cases[] = { { equal, 1, 229376 }, { descending_to_the_end, 8, 32768 },
+		      { ascending, 8, 32768 }, { longer, 4, 32768 } };
+	unsigned char *data, back[65536];
+	struct io_uring_sqe *sqe;
+	struct sgring_uring u;
+	struct laid *l;
+	unsigned int i;
+	size_t bytes;
+	int fd;
+
+	(void)state;
+	NEED_IO_URING();
+	fd = (int)syscall(SYS_memfd_create, "out", 0U);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		l = laid_new(cases[i].runs, 4, 65536);
+		assert_int_equal(sgring_uring_open(&u, l->s, 8, 16, false), 0);
+		assert_int_equal(sgring_uring_register(&u), 0);
+		assert_int_equal(u.first[4], cases[i].buffers);
+		bytes = 1 << 20;
+		assert_int_equal(sgring_uring_buffer(&u, 0, 32768, &bytes), cases[i].buffers == 8);
+		assert_int_equal(bytes, cases[i].from_the_middle);
+		bytes = 1 << 20;
+		assert_int_equal(sgring_uring_buffer(&u, 3, 65535, &bytes), cases[i].buffers - 1);
+		assert_int_equal(bytes, 1);
+		data = sgring_data(l->s, 1) + 40000;
+		memset(data, (int)i + 1, sizeof(back));
+		bytes = sizeof(back);
+		sqe = io_uring_get_sqe(&u.ring);
+		io_uring_prep_write_fixed(sqe, fd, data, sizeof(back), 0,
+					  sgring_uring_buffer(&u, 1, 40000, &bytes));
+		assert_int_equal(one(&u, 1), cases[i].buffers == 1 ? 65536 : -EFAULT);
+		if (cases[i].buffers == 1) {
+			assert_int_equal(pread(fd, back, sizeof(back), 0), sizeof(back));
+			assert_memory_equal(back, data, sizeof(back));
+		}
+		sgring_uring_close(&u);
+		laid_free(l);
+	}
+	close(fd);
+}
+
 static void the_gate_is_off_from_the_first_registration_to_the_last(void **state)
 {
 	struct sgring_uring a, b, c;
@@ -324,9 +383,9 @@ static void too_many_runs_are_refused_with_the_limit(void **state)
 	NEED_IO_URING();
 	l = laid_new(descending, 8, 100000);
 	assert_int_equal(sgring_uring_open(&u, l->s, 8, 16, false), 0);
-	l->extra = 2046;
+	l->extra = SGRING_URING_BUFFERS_MAX;
 	assert_int_equal(sgring_uring_register(&u), -E2BIG);
-	assert_non_null(strstr(sgring_errmsg(), "16392 runs"));
+	assert_non_null(strstr(sgring_errmsg(), "131096 runs"));
 	assert_non_null(strstr(sgring_errmsg(), "at most 16384"));
 	assert_non_null(strstr(sgring_errmsg(), "SGRING_CHUNK_EQUAL"));
 	assert_true(l->gate);
@@ -1469,6 +1528,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_probe_knows_what_this_kernel_has),
 		cmocka_unit_test(runs_are_buffers_and_lookups_end_where_they_do),
 		cmocka_unit_test(the_kernel_finds_the_same_bytes_in_the_buffers),
+		cmocka_unit_test(slots_side_by_side_share_a_buffer),
 		cmocka_unit_test(the_gate_is_off_from_the_first_registration_to_the_last),
 		cmocka_unit_test(a_stream_without_a_gate_does_not_get_one),
 		cmocka_unit_test(a_gate_that_stays_on_forbids_registration),
