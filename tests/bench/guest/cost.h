@@ -27,26 +27,29 @@ struct cost_case {
  * struct cost_way - one of the ways
  * @name: in the results
  * @client: name of its devices, bench-engine's
- * @slots_max: 0: any number
- * @chunks: it can have more than one chunk in a slot
+ * @slots_max: it can have
+ * @chunks_max: of a slot it can have; 1: not mixed either
  * @batches: it can exchange several slots at a time
- * @open: stream @n of a case, running; NULL after a message: it failed
- * @exchange: take the next @count slots, waiting for them, and give them back; how many
- *	system calls it took to wait
+ * @gates: it has a gate
+ * @open: stream @n of a case, running
+ * @exchange: take the next @count slots, waiting for them, and give them back
  * @close: end it
+ *
+ * None returns if it fails.
  */
 struct cost_way {
 	const char *name;
 	const char *client;
 	uint32_t slots_max;
-	bool chunks;
+	uint32_t chunks_max;
 	bool batches;
+	bool gates;
 	void *(*open)(uint32_t n, const struct cost_case *c);
-	uint32_t (*exchange)(void *stream, uint32_t count);
+	void (*exchange)(void *stream, uint32_t count);
 	void (*close)(void *stream);
 };
 
-extern const struct cost_way cost_sgring;
+extern const struct cost_way cost_sgring, cost_seed, cost_ioctl2, cost_v4l2;
 
 void cost_die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 

@@ -25,17 +25,16 @@ static void *stream_open(uint32_t n, const struct cost_case *c)
 	return s;
 }
 
-static uint32_t stream_exchange(void *stream, uint32_t count)
+static void stream_exchange(void *stream, uint32_t count)
 {
 	struct sgring *s = stream;
-	uint32_t calls = 0, n, i;
+	uint32_t n, i;
 
 	while (count) {
 		n = sgring_ready(s);
 		if (!n) {
 			if (sgring_wait(s, -1))
 				cost_die("%s", sgring_errmsg());
-			calls++;
 			continue;
 		}
 		if (n > count)
@@ -52,7 +51,6 @@ static uint32_t stream_exchange(void *stream, uint32_t count)
 			cost_die("%s", sgring_errmsg());
 		count -= n;
 	}
-	return calls;
 }
 
 static void stream_close(void *stream)
@@ -66,8 +64,10 @@ static void stream_close(void *stream)
 const struct cost_way cost_sgring = {
 	.name = "sgring",
 	.client = "bench-sgring",
-	.chunks = true,
+	.slots_max = UINT32_MAX,
+	.chunks_max = UINT32_MAX,
 	.batches = true,
+	.gates = true,
 	.open = stream_open,
 	.exchange = stream_exchange,
 	.close = stream_close,
