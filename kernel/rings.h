@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * sgring: the kernel's side of the rings and the slot table; see sq.c, cq.c, table.c
  *
@@ -6,6 +6,9 @@
  * read-only. The user side is written by the application at any time, to any
  * value: every word is read once, copied and checked, and never written.
  * The letters are those of the drawing in uapi/linux/sgring_ring.h.
+ *
+ * sq.c, cq.c and table.c are also compiled in user space, into the simulator of
+ * libsgring and into tests/unit.
  */
 #ifndef SGRING_RINGS_H
 #define SGRING_RINGS_H

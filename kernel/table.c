@@ -1,14 +1,10 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * sgring: the slot table, for those who look on
  *
  * A copy for everybody to read; the kernel never reads it. Under the stream's
  * lock, any context.
  */
-#include <linux/compiler.h>
-
-#include <asm/barrier.h>
-
 #include "rings.h"
 
 /* Slot @slot is in @state (enum sgring_slot_state) from @time_ns on. */
