@@ -3,8 +3,8 @@
  * libsgring: what stands between the library and the kernel
  *
  * Every system call of a stream and its senders that may be played by something
- * else goes through this table, so that a simulator (tests/unit) can be the
- * kernel's side of the ABI, and a test can make the network fail on demand.
+ * else goes through this table, so that the simulator (sim.h) can be the kernel's
+ * side of the ABI, and a test can make the network fail on demand.
  *
  * All return what the system call would, or -errno.
  */
@@ -19,6 +19,9 @@
 struct sgring;
 struct sgring_options;
 
+/* error.c: keep a message for sgring_errmsg() and return -err (err > 0). */
+int sgring_fail(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 struct sgring_backend {
 	/* The device; @path as sgring_name_resolve() gives it, unless @literal_names. */
 	int (*open)(const struct sgring_backend *be, const char *path, int flags);
@@ -30,11 +33,17 @@ struct sgring_backend {
 	/* The device, if it is among them, is the first. timeout_ns < 0: for ever. */
 	int (*poll)(const struct sgring_backend *be, struct pollfd *fds, unsigned int n,
 		    int64_t timeout_ns);
+	/*
+	 * Or NULL. The owner has found the CQ empty, and may wait for the descriptor
+	 * in a loop of its own: it must not be readable for what was consumed.
+	 */
+	void (*quiet)(const struct sgring_backend *be, int fd);
 	/* The sockets of senders. */
 	ssize_t (*sendmsg)(const struct sgring_backend *be, int fd, const struct msghdr *msg,
 			   int flags);
 	int (*recvmmsg)(const struct sgring_backend *be, int fd, struct mmsghdr *msgs,
 			unsigned int n, int flags);
+	/* Names are not looked up, and open() says itself what is wrong. */
 	int literal_names;
 };
 

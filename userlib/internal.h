@@ -77,9 +77,7 @@ struct sgring {
 	bool mapped;
 };
 
-/* error.c: keep a message for sgring_errmsg() and return -err (err > 0). */
-int sgring_fail(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* "no such file", into the caller's buffer; errno untouched. */
+/* error.c: "no such file", into the caller's buffer; errno untouched. */
 const char *sgring_strerror(int err, char *buffer, size_t bytes);
 /* "64 KiB": a size for people; four buffers in turn. */
 const char *sgring_size_text(uint64_t bytes);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "sim.h"
 
 static int do_ioctl(struct sgring *s, unsigned long request, void *arg, const char *what)
 {
@@ -219,6 +220,8 @@ static int open_file(struct sgring **stream, const char *name, int flags,
 	if (s->fd < 0) {
 		err = s->fd;
 		free(s);
+		if (be->literal_names)
+			return err;
 		return sgring_fail(-err, "%s: %s", name, sgring_strerror(err, text, sizeof(text)));
 	}
 	*stream = s;
@@ -276,9 +279,16 @@ int sgring_open_backend(struct sgring **stream, const char *name,
 	return 0;
 }
 
+/* Who plays the kernel for a stream of that name. */
+static const struct sgring_backend *backend_of(const char *name)
+{
+	return strncmp(name, SGRING_SIM_PREFIX, strlen(SGRING_SIM_PREFIX)) ?
+	       &sgring_kernel_backend : &sgring_sim_backend;
+}
+
 int sgring_open(struct sgring **stream, const char *name, const struct sgring_options *options)
 {
-	return sgring_open_backend(stream, name, options, &sgring_kernel_backend);
+	return sgring_open_backend(stream, name, options, backend_of(name));
 }
 
 int sgring_observe_backend(struct sgring **stream, const char *name,
@@ -304,7 +314,7 @@ int sgring_observe_backend(struct sgring **stream, const char *name,
 
 int sgring_observe(struct sgring **stream, const char *name)
 {
-	return sgring_observe_backend(stream, name, &sgring_kernel_backend);
+	return sgring_observe_backend(stream, name, backend_of(name));
 }
 
 int sgring_arm(struct sgring *s)

@@ -165,8 +165,11 @@ int sgring_wait(struct sgring *s, int timeout_ms)
 				waited += now - before;
 			before = now;
 			left = timeout_ms * SGRING_MS_NS - waited;
-			if (left <= 0)
+			if (left <= 0) {
+				if (s->be->quiet)
+					s->be->quiet(s->be, s->fd);
 				return sgring_fail(ETIMEDOUT, "no slot for %d ms", timeout_ms);
+			}
 			theirs = s->lent_slots == s->geometry.slot_count &&
 				 sgring_senders_deadline(s) != INT64_MAX;
 			if (theirs)

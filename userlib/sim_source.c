@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libsgring: the simulated device: data, rate, FIFO, packets, losses, faults
+ *
+ * It behaves as the dummy's does (kernel/dummy/source.c). Time is worked out when
+ * somebody looks. Bytes for which the engine had room all the while are not lost,
+ * however late the thread gets the CPU. When the FIFO overflows everything is lost
+ * until it is empty; its last byte ends the packet, so that the hole lies exactly
+ * between two transfers. Transfers are numbered from 0 in each epoch; faults happen
+ * to one of them.
+ *
+ * Under the stream's lock; data is made without it.
+ */
+#include <unistd.h>
+
+#include "../kernel/dummy/pattern.h"
+#include "sim_stream.h"
+
+/* Made in one go, while a stop waits. */
+#define PIECE_BYTES	65536U
+
+/* A number that looks like chance, and is the same in every run. */
+static u64 chance(u64 n)
+{
+	n = (n + 1) * SGRING_PATTERN_STEP;
+	n = (n ^ (n >> 30)) * 0xBF58476D1CE4E5B9ULL;
+	return n ^ (n >> 27);
+}
+
+static u64 next_packet_limit(const struct sgring_sim *s)
+{
+	u64 bytes = s->options.packet_bytes;
+
+	if (!bytes)
+		return UINT64_MAX;
+	return bytes - chance(s->source.packets) % (min_of(s->options.packet_jitter, bytes - 1) + 1);
+}
+
+/* Enable the device: position 0, or the file's first byte. */
+void sgring_sim_source_start(struct sgring_sim *s)
+{
+	struct sgring_sim_source *d = &s->source;
+
+	*d = (struct sgring_sim_source){
+		.enabled = true,
+		.fd = d->fd,
+		.file_bytes = d->fd < 0 ? 0 : (u64)max_of(lseek(d->fd, 0, SEEK_END), 0),
+		.start_ns = s->mono_ns,
+		.last_ns = s->mono_ns,
+	};
+	d->packet_limit = next_packet_limit(s);
+}
+
+void sgring_sim_source_stop(struct sgring_sim *s)
+{
+	s->source.enabled = false;
+	s->source.level = 0;
+}
+
+/* Bytes of the file not taken yet. */
+static u64 file_left(const struct sgring_sim *s)
+{
+	return s->source.file_bytes - min_of(s->source.file_bytes, s->source.position);
+}
+
+/* The file is at its end, and all of it has been taken. */
+bool sgring_sim_source_ended(const struct sgring_sim *s)
+{
+	return s->source.fd >= 0 && s->source.enabled && !file_left(s);
+}
+
+/* The device's time goes on to the beginning of this pass. */
+void sgring_sim_source_advance(struct sgring_sim *s)
+{
+	struct sgring_sim_source *d = &s->source;
+	unsigned __int128 made = (unsigned __int128)(s->mono_ns - d->last_ns) * s->options.rate +
+				 d->remainder;
+	u64 bytes = (u64)(made / 1000000000), room, space, fit;
+
+	d->last_ns = s->mono_ns;
+	d->remainder = (u64)(made % 1000000000);
+	if (d->fd >= 0) {
+		/* A file waits; nothing is lost. */
+		d->level = min_of(d->level + bytes, file_left(s));
+		return;
+	}
+	if (d->dropping) {
+		d->pending += bytes;
+		return;
+	}
+	room = sgring_sim_inflight(s) * s->setup.slot_bytes;
+	if (room)
+		room -= s->cells[s->cell_head % SGRING_QUEUE_DEPTH_MAX].done;
+	space = s->options.fifo_bytes + room;
+	space -= min_of(space, d->level);
+	fit = min_of(bytes, space);
+	d->level += fit;
+	if (fit == bytes)
+		return;
+	d->pending = bytes - fit;
+	d->dropping = true;
+}
+
+/* Bytes that can be taken now; @run_ends: the packet ends after them. */
+static u64 available(const struct sgring_sim *s, bool *run_ends)
+{
+	const struct sgring_sim_source *d = &s->source;
+	u64 bytes = s->options.rate || d->dropping ? d->level : UINT64_MAX;
+
+	*run_ends = d->dropping;
+	if (d->fd < 0)
+		return bytes;
+	bytes = min_of(bytes, file_left(s));
+	*run_ends = bytes == file_left(s);
+	return bytes;
+}
+
+/* A file that cannot be read gives zeroes: what it was has been checked. */
+static void make_data(const struct sgring_sim *s, unsigned char *to, size_t bytes, u64 position)
+{
+	ssize_t n = 0;
+
+	if (!s->options.fill)
+		return;
+	if (s->source.fd < 0) {
+		sgring_pattern_fill(to, bytes, sgring_pattern_key(s->options.stream), position);
+		return;
+	}
+	while (bytes && (n = pread(s->source.fd, to, bytes, (off_t)position)) > 0) {
+		to += n;
+		bytes -= (size_t)n;
+		position += (u64)n;
+	}
+	memset(to, 0, bytes);
+}
+
+/* Where the transfer ends by itself. */
+static u32 cell_limit(const struct sgring_sim *s)
+{
+	const struct sgring_sim_options *o = &s->options;
+	u32 bytes = (u32)s->setup.slot_bytes;
+
+	return s->sequence == o->fail_at || s->sequence == o->short_at ? bytes / 2 : bytes;
+}
+
+/* @bytes are in memory: of the transfer, of the packet, of the stream. */
+static void moved(struct sgring_sim *s, struct sgring_sim_cell *cell, u32 bytes, bool run_ends)
+{
+	struct sgring_sim_source *d = &s->source;
+	bool at_limit = cell->done + bytes == cell_limit(s);
+
+	cell->done += bytes;
+	cell->failed = at_limit && s->sequence == s->options.fail_at;
+	d->position += bytes;
+	d->packet_done += bytes;
+	d->level -= min_of(d->level, bytes);
+	if (d->packet_done == d->packet_limit || run_ends ||
+	    (at_limit && s->sequence == s->options.short_at)) {
+		cell->end_of_packet = true;
+		d->packets++;
+		d->packet_done = 0;
+		d->packet_limit = next_packet_limit(s);
+	}
+	cell->complete = at_limit || cell->end_of_packet;
+	if (cell->complete)
+		cell->lost_bytes = d->lost;
+	if (d->dropping && !d->level) {
+		d->lost += d->pending;
+		d->position += d->pending;
+		d->pending = 0;
+		d->dropping = false;
+	}
+}
+
+/**
+ * sgring_sim_source_move() - move data into the oldest transfer
+ * @s: in a pass
+ * @crumbs: whatever there is, without letting go of the lock; else in large
+ *	pieces, and what is over is taken care of
+ *
+ * Return: false: nothing can be moved before device_at.
+ */
+bool sgring_sim_source_move(struct sgring_sim *s, bool crumbs)
+{
+	struct sgring_sim_cell *cell = &s->cells[s->cell_head % SGRING_QUEUE_DEPTH_MAX];
+	struct sgring_sim_source *d = &s->source;
+	u64 have, want, bytes;
+	bool run_ends;
+
+	s->device_at = SGRING_SIM_OFF;
+	if (!d->enabled || !sgring_sim_inflight(s) || cell->complete ||
+	    s->sequence >= s->options.pause_at)
+		return false;
+	if (s->sequence == s->options.lose_at && !d->has_lost) {
+		d->has_lost = true;
+		d->lost += s->options.lose_bytes;
+		d->position += s->options.lose_bytes;
+	}
+	have = available(s, &run_ends);
+	want = min_of((u64)cell_limit(s) - cell->done, d->packet_limit - d->packet_done);
+	if (d->fd >= 0)
+		want = min_of(want, file_left(s));
+	if (have < want && !run_ends && !crumbs) {
+		s->device_at = s->mono_ns +
+			       ((want - have) * 1000000000 - d->remainder) / s->options.rate + 1;
+		return false;
+	}
+	bytes = min_of(have, want);
+	if (s->options.fill && !crumbs)
+		bytes = min_of(bytes, PIECE_BYTES);
+	if (!bytes && cell_limit(s))
+		return false;
+	if (s->options.fill && !crumbs) {
+		s->moving = true;
+		pthread_mutex_unlock(&s->lock);
+		make_data(s, sgring_sim_memory(s, cell->slot) + cell->done, bytes, d->position);
+		pthread_mutex_lock(&s->lock);
+		s->moving = false;
+		pthread_cond_broadcast(&s->settled);
+	} else {
+		make_data(s, sgring_sim_memory(s, cell->slot) + cell->done, bytes, d->position);
+	}
+	moved(s, cell, (u32)bytes, run_ends && bytes == have);
+	if (cell->complete) {
+		sgring_sim_pass(s);
+		sgring_sim_pump(s);
+	}
+	return true;
+}
