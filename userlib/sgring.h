@@ -308,6 +308,8 @@ int sgring_next(struct sgring *stream, struct sgring_slot *slot, int timeout_ms)
  * @stream: an owner's
  * @slot: its index and cookie are used
  *
+ * Who then waits in other ways than by this library calls sgring_flush() first.
+ *
  * Return: 0; -EINVAL not a slot; -ENOBUFS more slots returned than there are.
  */
 int sgring_return(struct sgring *stream, const struct sgring_slot *slot);
@@ -398,18 +400,38 @@ static inline void sgring_consume(struct sgring *s, uint32_t n)
 	sgring_cq_consume(&r->cq, n);
 }
 
-/** sgring_put() - return a slot with the next sgring_flush(); -ENOBUFS: too many */
+/** sgring_put() - return a slot with the next publish or flush; -ENOBUFS: too many */
 int sgring_put(struct sgring *stream, uint32_t index, uint64_t cookie);
 
-/** sgring_flush() - publish what was put; a system call only if the kernel asks */
+/* The kernel asks to be kicked; not for what it has taken meanwhile. */
+static inline int sgring_answer(struct sgring *s)
+{
+	const struct sgring_sq *sq = &sgring_rings(s)->sq;
+
+	return sgring_load_relaxed(&sq->kernel->sq_consumer) == sq->producer ? 0 : sgring_kick(s);
+}
+
+/**
+ * sgring_publish() - publish what was put, and go on; a system call only if the kernel asks
+ *
+ * Cheaper than sgring_flush(), and not enough before a wait: a kernel that stops
+ * looking at the same moment may not be noticed until the next call.
+ */
+static inline int sgring_publish(struct sgring *s)
+{
+	return __builtin_expect(sgring_sq_publish(&sgring_rings(s)->sq), 0) ? sgring_answer(s) : 0;
+}
+
+/**
+ * sgring_flush() - publish what was put or returned, before a wait; a system call
+ * only if the kernel asks
+ *
+ * sgring_next() and sgring_wait() do it by themselves. Who waits in any other way,
+ * in poll(2), or in a loop around sgring_ready(), calls it before each wait.
+ */
 static inline int sgring_flush(struct sgring *s)
 {
-	struct sgring_rings *r = sgring_rings(s);
-
-	if (sgring_sq_submit(&r->sq) &&
-	    sgring_load_relaxed(&r->sq.kernel->sq_consumer) != r->sq.producer)
-		return sgring_kick(s);
-	return 0;
+	return __builtin_expect(sgring_sq_submit(&sgring_rings(s)->sq), 0) ? sgring_answer(s) : 0;
 }
 
 /*

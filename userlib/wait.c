@@ -16,6 +16,7 @@
  * So a device poll is made once per wake-up batch and never when the
  * application is the slower side. Each wait is preceded by sgring_flush(): a
  * kernel that has stopped looking at the SQ is kicked (I, J in sgring_ring.h).
+ * sgring_return() has no such barrier, and leans on that.
  *
  * While senders have every slot the device cannot deliver, and the caller's
  * time-out does not run if one of theirs does.
@@ -255,7 +256,7 @@ int sgring_return(struct sgring *s, const struct sgring_slot *slot)
 {
 	int err = sgring_put(s, slot->index, slot->cookie);
 
-	return err ? err : sgring_flush(s);
+	return err ? err : sgring_publish(s);
 }
 
 int sgring_kick(struct sgring *s)

@@ -11,8 +11,14 @@
  * timer goes on while slots are at the gate; its runs that find nothing change
  * nothing, and are left out.
  *
- * NO_I, NO_L and NO_RELEASE leave out one of the barriers, NO_TIMER that timer, and
- * NO_ASK asks for no kick while slots are at the gate: then the model must fail.
+ * The application publishes as it goes (A, N) and waits whenever it likes; each wait
+ * is preceded by I and J. A wait that ends by itself is gone through, any other is the
+ * last thing the application does: nobody but the kernel can end it.
+ *
+ * NO_I, NO_L and NO_RELEASE leave out one of the barriers, NO_J the look before a
+ * wait, NO_TIMER that timer, and NO_ASK asks for no kick while slots are at the gate:
+ * then the model must fail. NO_N leaves out the look without a barrier, which nothing
+ * may depend on: the model must hold.
  */
 #define ITEMS 3
 
@@ -28,7 +34,7 @@ bool held[ITEMS];		/* others have the slot's pages ... */
 bool for_good[ITEMS];		/* ... and keep them */
 bool gated[ITEMS];		/* the kernel has the slot, and waits for them */
 bool kicked;
-bool finished;
+bool waits;			/* the application, for the kernel */
 
 /* The store buffers drain whenever they like, in any order. */
 active proctype memory()
@@ -42,6 +48,22 @@ end:
 	:: atomic { entry_waits[1] -> entry[1] = 1; entry_waits[1] = false }
 	:: atomic { entry_waits[2] -> entry[2] = 1; entry_waits[2] = false }
 	od
+}
+
+/* sgring_flush() */
+inline before_a_wait()
+{
+#ifndef NO_I
+	!producer_waits;				/* I: full barrier */
+#endif
+#ifndef NO_J
+	if						/* J */
+	:: flag -> kicked = true
+	:: else
+	fi
+#else
+	skip
+#endif
 }
 
 active proctype application()
@@ -64,17 +86,21 @@ active proctype application()
 			producer_next = i + 1;
 			producer_waits = true
 		}
-#ifndef NO_I
-		!producer_waits;			/* I: full barrier */
-#endif
-		if					/* J */
+#ifndef NO_N
+		if					/* N: no barrier, it may miss the flag */
 		:: flag -> kicked = true
 		:: else
 		fi;
+#endif
+		if					/* a wait between two of them, or none */
+		:: before_a_wait()
+		:: skip
+		fi;
 		i++
-	:: else -> break
+	:: break
 	od;
-	finished = true
+	before_a_wait();
+	waits = true
 }
 
 /* Those who hold pages: an skb, a pipe. */
@@ -159,7 +185,7 @@ active proctype judge()
 {
 end:
 	timeout ->
-		assert(!finished || consumer == ITEMS);
+		assert(waits && consumer == producer);
 		assert(!ANY_PASSES);
 		assert(flag)	/* and the kernel rests, whoever holds what */
 }

@@ -205,6 +205,23 @@ static void submit_asks_for_a_kick_only_with_need_wakeup(void **state)
 	destroy(&p);
 }
 
+static void publish_publishes_and_asks_like_submit(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	make(&p, ENTRIES, 0);
+	sgring_sq_reserve(&p.sq);
+	assert_int_equal(sgring_sq_used(&p.kernel), 0);
+	assert_false(sgring_sq_publish(&p.sq));
+	assert_int_equal(sgring_sq_used(&p.kernel), 1);
+	p.kernel.kernel->flags = SGRING_STARVED | SGRING_DEAD;
+	assert_false(sgring_sq_publish(&p.sq));
+	p.kernel.kernel->flags = SGRING_NEED_WAKEUP;
+	assert_true(sgring_sq_publish(&p.sq));
+	destroy(&p);
+}
+
 static void strides_longer_than_known_are_honoured(void **state)
 {
 	unsigned char entries[ENTRIES * 96] = { 0 };
@@ -422,11 +439,14 @@ static void *stress_application(void *arg)
 			sqe->cookie = got++;
 		}
 		if (!n) {
+			/* A wait: not before the barrier and the look. */
+			if (sgring_sq_submit(&s->p.sq))
+				kick(s);
 			sched_yield();
 			continue;
 		}
 		sgring_cq_consume(&s->p.cq, n);
-		if (sgring_sq_submit(&s->p.sq))
+		if (sgring_sq_publish(&s->p.sq))
 			kick(s);
 	}
 	return NULL;
@@ -652,6 +672,7 @@ int main(void)
 		cmocka_unit_test(full_sq_gives_no_entry_until_the_kernel_took_one),
 		cmocka_unit_test(reserved_entry_is_zeroed_and_hidden_until_submit),
 		cmocka_unit_test(submit_asks_for_a_kick_only_with_need_wakeup),
+		cmocka_unit_test(publish_publishes_and_asks_like_submit),
 		cmocka_unit_test(strides_longer_than_known_are_honoured),
 		cmocka_unit_test(hostile_sq_producer_is_refused_never_followed),
 		cmocka_unit_test(hostile_cq_consumer_is_refused_never_followed),

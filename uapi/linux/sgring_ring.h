@@ -30,17 +30,21 @@
  *
  *   who looks at the SQ (the other side of "no system call")
  *     A  store sq_producer                   K  set NEED_WAKEUP
- *     I  full barrier                        L  full barrier
- *     J  load flags; kick if NEED_WAKEUP     M  load sq_producer; if it moved,
- *                                               clear NEED_WAKEUP and go on
+ *     N  load flags; kick if NEED_WAKEUP     L  full barrier
+ *     ... and before waiting for anything    M  load sq_producer; if it moved,
+ *     I  full barrier                           clear NEED_WAKEUP and go on
+ *     J  load flags; kick if NEED_WAKEUP
  *
  *   C comes before the CQ entry of a slot that was taken: an SQ with as many
  *   entries as there are slots is never found full. Entries come before the
  *   state and the flag that say no more will come.
  *
- *   Either J sees NEED_WAKEUP or M sees the new producer; never neither.
- *   Waiting is no kick: J comes before every wait. A slot that was taken and
- *   waits at the gate needs none: the kernel goes on looking at it by itself.
+ *   Either J sees NEED_WAKEUP or M sees the new producer; never neither. N has
+ *   no barrier before it and may miss the flag: it only spares the engine a wait
+ *   for an application that is busy meanwhile. So I and J come before every wait
+ *   of any kind, a loop that looks at the CQ again and again included. Waiting
+ *   is no kick. A slot that was taken and waits at the gate needs none: the
+ *   kernel goes on looking at it by itself.
  */
 #ifndef _UAPI_LINUX_SGRING_RING_H
 #define _UAPI_LINUX_SGRING_RING_H
@@ -254,7 +258,7 @@ struct sgring_cq {
  * @count: number of entries, a power of two
  * @stride: bytes from one entry to the next
  * @consumer: last consumer seen
- * @producer: next entry to write; published by sgring_sq_submit()
+ * @producer: next entry to write; published by sgring_sq_publish() or sgring_sq_submit()
  */
 struct sgring_sq {
 	const struct sgring_kernel_side *kernel;
@@ -299,7 +303,7 @@ static inline __u32 sgring_sq_room(struct sgring_sq *sq)
 	return sq->count - sgring_ring_used(sq->producer, sq->consumer);
 }
 
-/* Reserve the next entry, or NULL. It is zeroed; nobody sees it before submit. */
+/* Reserve the next entry, or NULL. It is zeroed; nobody sees it before it is published. */
 static inline struct sgring_sqe *sgring_sq_reserve(struct sgring_sq *sq)
 {
 	struct sgring_sqe *e;
@@ -317,12 +321,28 @@ static inline struct sgring_sqe *sgring_sq_reserve(struct sgring_sq *sq)
 	return e;
 }
 
-/* Publish all reserved entries. True: the kernel asks to be kicked. */
+/* Does the kernel ask to be kicked? */
+static inline int sgring_sq_asked(const struct sgring_sq *sq)
+{
+	return !!(sgring_load_relaxed(&sq->kernel->flags) & SGRING_NEED_WAKEUP); /* J, N */
+}
+
+/*
+ * Publish all reserved entries, and go on. True: the kernel asks to be kicked.
+ * Cheap, and not enough before a wait: sgring_sq_submit() first.
+ */
+static inline int sgring_sq_publish(struct sgring_sq *sq)
+{
+	sgring_store_release(&sq->user->sq_producer, sq->producer); /* A */
+	return sgring_sq_asked(sq); /* N */
+}
+
+/* Publish all reserved entries; then one may wait. True: kick first. */
 static inline int sgring_sq_submit(struct sgring_sq *sq)
 {
 	sgring_store_release(&sq->user->sq_producer, sq->producer); /* A */
 	sgring_full_barrier(); /* I */
-	return !!(sgring_load_relaxed(&sq->kernel->flags) & SGRING_NEED_WAKEUP); /* J */
+	return sgring_sq_asked(sq); /* J */
 }
 
 #endif /* !__KERNEL__ */
