@@ -42,6 +42,10 @@ struct sgring_share {
  * @kicks, @polls, @sender_waits, @send_calls, @notify_calls: &struct sgring_counters
  * @send_timeout_ms: &struct sgring_options
  * @waiting: &struct sgring_options
+ * @about_to_wait: what is prepared will be handed over by the wait (uring.h)
+ * @put_off: and there is something
+ * @in_vain: the last wait for senders only brought nothing
+ * @batch_ns: how long one took that did
  * @registrations: rings that have registered the slots (uring.c)
  * @gate_was_on: before the first of them
  * @owner: not an observer
@@ -70,6 +74,10 @@ struct sgring {
 	uint64_t notify_calls;
 	uint32_t send_timeout_ms;
 	uint32_t waiting;
+	bool about_to_wait;
+	bool put_off;
+	bool in_vain;
+	int64_t batch_ns;
 	unsigned int registrations;
 	bool gate_was_on;
 	int fd;
@@ -106,6 +114,15 @@ int64_t sgring_senders_deadline(const struct sgring *s);
 /* What they wait for. */
 unsigned int sgring_senders_pollfds(struct sgring *s, struct pollfd *fds,
 				    struct sgring_tx **who, unsigned int room);
+struct sgring_uring;
+/*
+ * The ring to wait for, and for how many completions, so that a batch of slots comes
+ * back; NULL: there is none, or something else has to be waited for as well. *@alone:
+ * and nothing else goes on.
+ */
+struct sgring_uring *sgring_senders_ring(struct sgring *s, unsigned int *completions, bool *alone);
+/* Hand over what was put off. */
+void sgring_senders_submit(struct sgring *s);
 /* What was polled for it. */
 void sgring_sender_look(struct sgring_tx *tx, int revents);
 /* Had it every slot so far: may the rest go to it too? */

@@ -16,9 +16,12 @@
 #include <unistd.h>
 
 #include "tx.h"
+#include "uring.h"
 
 #define ABORT_NS (1000 * SGRING_MS_NS)
 #define NAP_NS (2 * SGRING_MS_NS)
+#define BATCH_MAX 64U		/* slots for which a wait lets senders work */
+#define PER_SLOT_MAX 64U	/* completions for a slot */
 #define BACKOFF_NS (50 * SGRING_MS_NS)
 #define BACKOFF_MAX_NS (1000 * SGRING_MS_NS)
 
@@ -60,6 +63,7 @@ static void give_back(struct sgring_tx *t, const struct sgring_slot *slot)
 	t->stream->lent_slots -= !--share->lent;
 	t->with[slot->index] = false;
 	t->held--;
+	t->given++;
 	/* Cannot fail: the slot was ours, so the SQ has room for it. */
 	sgring_put(t->stream, slot->index, slot->cookie);
 }
@@ -347,8 +351,8 @@ static void push(struct sgring_tx *t)
 		has_failed(t, err);
 }
 
-/* Everything that can be done without waiting. */
-static void work(struct sgring_tx *t, bool reap)
+/* Everything that can be done without waiting; or @lazy: no more need be on its way. */
+static void work(struct sgring_tx *t, bool reap, bool lazy)
 {
 	struct sgring *s = t->stream;
 	uint64_t returned = s->rings.returned;
@@ -365,7 +369,7 @@ static void work(struct sgring_tx *t, bool reap)
 		if (err)
 			has_failed(t, err);
 	}
-	if (!t->error && !t->lost && sgring_tx_queued(t))
+	if (!t->error && !t->lost && sgring_tx_queued(t) && !lazy)
 		push(t);
 	if (!t->error)
 		watch(t);
@@ -462,6 +466,7 @@ static int tx_new(struct sgring_tx **tx, struct sgring *s, const struct sgring_t
 	t->fd = -1;
 	t->timer_fd = -1;
 	t->batch = 1;
+	t->per_slot = 16;
 	t->epoch = (uint32_t)s->rings.ends + 1;
 	t->slots_before = s->rings.slots;
 	err = take_options(t, o);
@@ -645,16 +650,20 @@ int sgring_tx_send(struct sgring_tx *t, const struct sgring_slot *slot)
 {
 	struct sgring *s = t->stream;
 	int saved = errno, err;
+	uint32_t queued;
 
 	err = slot->flags & SGRING_EOS ? queue_end(t, slot) : queue_slot(t, slot);
 	if (err)
 		return err;
 	/*
-	 * Where a system call takes several, it is made when there is a batch or
-	 * the caller is about to wait; completions can wait while the device has slots.
+	 * Where a system call takes several, it is made when there is a batch or the
+	 * caller is about to wait. If the kernel has plenty, the wait itself will do;
+	 * and completions can wait while the device has slots.
 	 */
-	if (sgring_tx_queued(t) >= t->batch || !sgring_ready(s))
-		work(t, 4 * t->held >= s->geometry.slot_count);
+	queued = sgring_tx_queued(t);
+	if (queued >= t->batch || !sgring_ready(s))
+		work(t, 4 * t->held >= s->geometry.slot_count,
+		     t->batch > 1 && 4 * (t->held - queued) >= s->geometry.slot_count);
 	errno = saved;
 	return t->error;
 }
@@ -668,7 +677,7 @@ static int flush(struct sgring_tx *t, int64_t timeout_ns)
 	int err, settled;
 
 	for (;;) {
-		work(t, true);
+		work(t, true, false);
 		if (t->error)
 			return t->error;
 		settled = -1;
@@ -731,10 +740,10 @@ static void let_go_of_all(struct sgring_tx *t)
 	int64_t until = sgring_now_ns() + ABORT_NS;
 
 	t->kind->abort(t);
-	work(t, true);
+	work(t, true, false);
 	while (t->kind->outstanding(t) && sgring_now_ns() < until) {
 		t->stream->be->poll(t->stream->be, NULL, 0, NAP_NS);
-		work(t, true);
+		work(t, true, false);
 	}
 }
 
@@ -773,17 +782,22 @@ int sgring_tx_close(struct sgring_tx *t)
 
 /* --- for the waits of the stream */
 
+static bool busy(const struct sgring_tx *t)
+{
+	return t->kind->outstanding(t) || (!t->error && (sgring_tx_queued(t) || t->lost));
+}
+
 bool sgring_senders_busy(const struct sgring *s, bool *queued)
 {
 	const struct sgring_tx *t;
-	bool busy = false;
+	bool any = false;
 
 	*queued = false;
 	for (t = s->senders; t; t = t->next_tx) {
 		*queued |= !t->error && (sgring_tx_queued(t) || t->lost);
-		busy |= *queued || t->kind->outstanding(t);
+		any |= busy(t);
 	}
-	return busy;
+	return any;
 }
 
 void sgring_senders_work(struct sgring *s)
@@ -792,7 +806,7 @@ void sgring_senders_work(struct sgring *s)
 	int saved = errno;
 
 	for (t = s->senders; t; t = t->next_tx)
-		work(t, true);
+		work(t, true, false);
 	errno = saved;
 }
 
@@ -807,6 +821,77 @@ int64_t sgring_senders_deadline(const struct sgring *s)
 			at = mine;
 	}
 	return at;
+}
+
+/*
+ * So many completions that about a batch of slots comes back: a quarter of all, so that
+ * the rest keeps the network busy until they are filled again, and at most half of what
+ * there is. And never more than are certain to come: one for each request.
+ */
+static unsigned int batch_of(struct sgring_tx *t, const struct sgring_uring *u)
+{
+	const uint32_t taken = sgring_uring_taken(u), slots = t->stream->geometry.slot_count;
+	const uint32_t returned = t->given - t->given_then;
+	uint32_t batch = slots / 4, n;
+
+	if (returned) {
+		n = 16 * (taken - t->taken_then) / returned;
+		n = n < 16 ? 16 : n > 16 * PER_SLOT_MAX ? 16 * PER_SLOT_MAX : n;
+		t->per_slot = (t->per_slot + n) / 2;
+		t->given_then = t->given;
+		t->taken_then = taken;
+	}
+	if (batch > BATCH_MAX)
+		batch = BATCH_MAX;
+	if (batch > t->held / 2)
+		batch = t->held / 2;
+	n = batch * t->per_slot / 16;
+	if (n > t->kind->outstanding(t))
+		n = t->kind->outstanding(t);
+	return n ? n : 1;
+}
+
+struct sgring_uring *sgring_senders_ring(struct sgring *s, unsigned int *completions, bool *alone)
+{
+	struct sgring_tx *t, *most = NULL;
+	struct sgring_uring *u;
+
+	*alone = true;
+	for (t = s->senders; t; t = t->next_tx) {
+		if (!busy(t))
+			continue;
+		if (!t->kind->ring || !t->kind->ring(t))
+			return NULL;
+		if (most)
+			*alone = false;
+		/* Whoever has most is the one that all wait for. */
+		if (!most || t->held > most->held)
+			most = t;
+	}
+	if (!most)
+		return NULL;
+	u = most->kind->ring(most);
+	*completions = batch_of(most, u);
+	return u;
+}
+
+void sgring_senders_submit(struct sgring *s)
+{
+	struct sgring_tx *t;
+
+	struct sgring_uring *u;
+	uint64_t calls;
+
+	s->put_off = false;
+	for (t = s->senders; t; t = t->next_tx) {
+		u = t->kind->ring ? t->kind->ring(t) : NULL;
+		if (!u)
+			continue;
+		calls = u->calls;
+		/* What fails is tried again, and told, by the next push. */
+		sgring_uring_submit(u);
+		t->stats.calls += u->calls - calls;
+	}
 }
 
 unsigned int sgring_senders_pollfds(struct sgring *s, struct pollfd *fds,

@@ -111,6 +111,8 @@ struct sgring_loans {
  *	lost is not its failure: sgring_tx_lost()
  * @reap: take completions, without waiting; 0 or -errno
  * @pollfds: descriptors to be waited for now, with events
+ * @ring: the ring whose completions, with retry_ns and due_ns, are all that can be
+ *	waited for now; NULL: pollfds() has something else. No function: there is none
  * @outstanding: pieces lent
  * @check: something is wrong with a descriptor: has it failed? 0 or -errno, or
  *	sgring_tx_lost()
@@ -130,6 +132,7 @@ struct sgring_tx_kind {
 	int (*push)(struct sgring_tx *tx);
 	int (*reap)(struct sgring_tx *tx);
 	unsigned int (*pollfds)(const struct sgring_tx *tx, struct pollfd *fds, unsigned int room);
+	struct sgring_uring *(*ring)(const struct sgring_tx *tx);
 	uint32_t (*outstanding)(const struct sgring_tx *tx);
 	int (*check)(struct sgring_tx *tx);
 	int (*stalled)(struct sgring_tx *tx);
@@ -150,7 +153,7 @@ extern const struct sgring_tx_kind sgring_tx_file;
  *	0: tx->choice has the reason why it is a good one; or -errno, and the message
  *	says why not
  * @connected: tx->fd is another connection; nothing is outstanding; NULL: no matter
- * @push, @reap, @pollfds, @outstanding: as of the kind
+ * @push, @reap, @pollfds, @ring, @outstanding: as of the kind
  * @abort: the connection was reset: give up what waits in the engine itself
  * @close: release everything; the socket is still open
  *
@@ -163,6 +166,7 @@ struct sgring_tx_engine {
 	int (*push)(struct sgring_tx *tx);
 	int (*reap)(struct sgring_tx *tx);
 	unsigned int (*pollfds)(const struct sgring_tx *tx, struct pollfd *fds, unsigned int room);
+	struct sgring_uring *(*ring)(const struct sgring_tx *tx);
 	uint32_t (*outstanding)(const struct sgring_tx *tx);
 	void (*abort)(struct sgring_tx *tx);
 	void (*close)(struct sgring_tx *tx);
@@ -186,6 +190,10 @@ extern const struct sgring_tx_engine sgring_tx_uring;
  * @first, @head, @next: see above
  * @with: by slot: this sender has it
  * @held: slots it has
+ * @given: counts slots it gave back
+ * @given_then: @given, when @per_slot was found out last
+ * @taken_then: completions of its ring taken by then
+ * @per_slot: completions for each slot given back, times 16, lately
  * @batch: items that wait before push() is called while the caller is busy
  * @frames: memory of hellos and entries, an area for each of some items
  * @frame_bytes: of an area
@@ -233,6 +241,10 @@ struct sgring_tx {
 	uint32_t next;
 	bool *with;
 	uint32_t held;
+	uint32_t given;
+	uint32_t given_then;
+	uint32_t taken_then;
+	uint32_t per_slot;
 	uint32_t batch;
 
 	unsigned char *frames;

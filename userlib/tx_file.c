@@ -196,6 +196,16 @@ tx_file_pollfds(const struct sgring_tx *t, struct pollfd *fds, unsigned int room
 	return 1;
 }
 
+static struct sgring_uring *tx_file_ring(const struct sgring_tx *t)
+{
+	struct sgring_recorder *r = t->data;
+
+	if (!r->disk.outstanding || r->disk.engine != &sgring_disk_uring ||
+	    !sgring_uring_can_wait(&r->disk.uring))
+		return NULL;
+	return &r->disk.uring;
+}
+
 static uint32_t tx_file_outstanding(const struct sgring_tx *t)
 {
 	const struct sgring_recorder *r = t->data;
@@ -285,6 +295,7 @@ const struct sgring_tx_kind sgring_tx_file = {
 	.push = tx_file_push,
 	.reap = tx_file_reap,
 	.pollfds = tx_file_pollfds,
+	.ring = tx_file_ring,
 	.outstanding = tx_file_outstanding,
 	.check = tx_file_check,
 	.stalled = tx_file_stalled,

@@ -397,6 +397,11 @@ static unsigned int sock_pollfds(const struct sgring_tx *t, struct pollfd *fds, 
 	return 1;
 }
 
+static struct sgring_uring *sock_ring(const struct sgring_tx *t)
+{
+	return t->lost || !t->engine->ring ? NULL : t->engine->ring(t);
+}
+
 static uint32_t sock_outstanding(const struct sgring_tx *t)
 {
 	return t->engine->outstanding(t);
@@ -432,6 +437,7 @@ const struct sgring_tx_kind sgring_tx_tcp = {
 	.push = sock_push,
 	.reap = sock_reap,
 	.pollfds = sock_pollfds,
+	.ring = sock_ring,
 	.outstanding = sock_outstanding,
 	.check = sock_check,
 	.stalled = sock_stalled,
@@ -448,6 +454,7 @@ const struct sgring_tx_kind sgring_tx_udp = {
 	.push = sock_push,
 	.reap = sock_reap,
 	.pollfds = sock_pollfds,
+	.ring = sock_ring,
 	.outstanding = sock_outstanding,
 	.check = sock_check,
 	.stalled = sock_stalled,

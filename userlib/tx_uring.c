@@ -362,18 +362,22 @@ full:
 static int hand_over(struct sgring_tx *t)
 {
 	struct engine *e = t->engine_data;
-	const unsigned int before = io_uring_sq_ready(&e->u.ring);
+	const bool works = !t->lost && !t->error;
 	const uint64_t calls = e->u.calls;
 	char text[128];
-	int err;
+	int err = 0;
 
-	err = sgring_uring_submit(&e->u);
+	if (works && sgring_uring_put_off(&e->u)) {
+		e->withheld = true;
+		return 0;
+	}
+	if (!works || !e->u.torn)
+		err = sgring_uring_submit(&e->u);
 	t->stats.calls += e->u.calls - calls;
 	e->withheld = err;
 	/* The rest would be a chain of its own, and could overtake the first part. */
-	if (err == -EAGAIN && io_uring_sq_ready(&e->u.ring) != before)
-		return sgring_fail(ENOMEM, "%s: the kernel had no memory for %u requests", t->peer,
-				   before);
+	if (works && e->u.torn)
+		return sgring_fail(ENOMEM, "%s: the kernel had no memory for requests", t->peer);
 	if (err == -EAGAIN || err == -EBUSY || err == -EINTR) {
 		t->blocked = SGRING_TX_LATER;
 		t->retry_ns = sgring_now_ns() + NAP_NS;
@@ -528,7 +532,7 @@ static unsigned int take_completions(struct sgring_tx *t)
 
 	io_uring_for_each_cqe(&e->u.ring, head, cqe) {
 		n++;
-		if (cqe->user_data == CANCEL)
+		if (sgring_uring_own(&e->u, cqe) || cqe->user_data == CANCEL)
 			continue;
 		r = &e->all[(uint32_t)cqe->user_data % REQUESTS];
 		turn = (uint32_t)(cqe->user_data >> 32);
@@ -688,6 +692,17 @@ static unsigned int uring_pollfds(const struct sgring_tx *t, struct pollfd *fds,
 	return n;
 }
 
+static struct sgring_uring *uring_ring(const struct sgring_tx *t)
+{
+	struct engine *e = t->engine_data;
+
+	/* Without a chain it is the socket that tells of room. */
+	if (!e->out || !sgring_uring_can_wait(&e->u) ||
+	    (t->blocked == SGRING_TX_FULL && !e->chain.first))
+		return NULL;
+	return &e->u;
+}
+
 static uint32_t uring_outstanding(const struct sgring_tx *t)
 {
 	return ((const struct engine *)t->engine_data)->out;
@@ -817,6 +832,7 @@ const struct sgring_tx_engine sgring_tx_uring = {
 	.push = uring_push,
 	.reap = uring_reap,
 	.pollfds = uring_pollfds,
+	.ring = uring_ring,
 	.outstanding = uring_outstanding,
 	.abort = uring_abort,
 	.close = uring_close,

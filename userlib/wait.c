@@ -4,19 +4,31 @@
  *
  * Who is waited for. While the CQ has entries, nobody. When it is empty:
  *
- *   every slot is with us            only senders can help: their sockets
- *   a sender could not hand over     a short nap on the sockets: more slots would
- *   all it has                       only be queued, too
- *   the engine is starved, senders   a short nap on the sockets: the kernel's
- *   have slots                       timer is about to take what is in the SQ
- *   senders have most slots          the device and the sockets
- *   otherwise                        the device; it will wake us for the next
- *                                    batch, and notifications can wait for that
+ *   every slot is with us            only senders can help
+ *   a sender could not hand over     senders: more slots would only be queued, too
+ *   all it has
+ *   the engine is starved, senders   senders: what is in the SQ now the kernel's timer
+ *   have slots                       takes, and it can wait until we have more for it
+ *   otherwise                        the device, and the senders, lest slots run short
  *
- * So a device poll is made once per wake-up batch and never when the
- * application is the slower side. Each wait is preceded by sgring_flush(): a
- * kernel that has stopped looking at the SQ is kicked (I, J in sgring_ring.h).
- * sgring_return() has no such barrier, and leans on that.
+ * How. One system call has to do for many slots: there are three for each otherwise.
+ *
+ *   the device    it wakes us once per wake-up batch
+ *   senders by    one io_uring_enter() that hands over what was prepared, and sleeps until
+ *   io_uring      so many completions are there that a batch of slots can go back. Their
+ *                 slots do so in one go, and the kernel's timer takes them: no kick. A
+ *                 batch is a quarter of the slots: one is being filled, one is being let go
+ *                 of, and the other two keep the network busy meanwhile. What ends the
+ *                 wait at once is on the ring (uring.c): a cancellation, and the
+ *                 device, if it is waited for
+ *   other         a poll, which ends with the first notification
+ *   senders
+ *
+ * A wait for senders leaves out a device that might deliver; it is bounded by twice the
+ * time the last batch took, and one in vain is followed by one for both.
+ *
+ * Each wait is preceded by sgring_flush(): a kernel that has stopped looking at the SQ is
+ * kicked (I, J in sgring_ring.h). sgring_return() has no such barrier, and leans on that.
  *
  * While senders have every slot the device cannot deliver, and the caller's
  * time-out does not run if one of theirs does.
@@ -25,10 +37,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "uring.h"
 
 #define NAP_NS SGRING_MS_NS
 #define LONG_NAP_NS (5 * SGRING_MS_NS)
+#define NAP_MAX_NS (100 * SGRING_MS_NS)
+#define OTHERS_NS (10 * SGRING_MS_NS)	/* other senders may have run out of work */
 #define SOCKETS 16	/* more of them are looked after, not waited for */
 
 int64_t sgring_now_ns(void)
@@ -71,30 +85,73 @@ void sgring_cancel(struct sgring *s)
 	errno = saved;
 }
 
+/*
+ * On the senders' ring. With the @device, or while that cannot deliver, nothing else
+ * needs a look; otherwise it is only thought that it need not be waited for.
+ */
+static int sleep_on_ring(struct sgring *s, struct sgring_uring *u, unsigned int completions,
+			 bool device, bool alone, int64_t left_ns)
+{
+	int64_t nap = INT64_MAX, since = sgring_now_ns();
+	int err;
+
+	if (!device && sgring_held(s) < s->geometry.slot_count) {
+		nap = 2 * s->batch_ns;
+		nap = nap < LONG_NAP_NS ? LONG_NAP_NS : nap > NAP_MAX_NS ? NAP_MAX_NS : nap;
+	}
+	if (!alone && nap > OTHERS_NS)
+		nap = OTHERS_NS;
+	if (s->put_off && !alone)
+		sgring_senders_submit(s);
+	s->put_off = false;
+	if (sgring_load_relaxed(&s->cancelled))
+		return -EINTR;
+	if (device)
+		s->polls++;
+	else
+		s->sender_waits++;
+	err = sgring_uring_wait(u, completions, device,
+				left_ns >= 0 && left_ns < nap ? left_ns : nap);
+	s->in_vain = !err && !device;
+	if (err > 0 && !device)
+		s->batch_ns = sgring_now_ns() - since;
+	return err < 0 ? err : 0;
+}
+
 /* Sleep once. 0: look again; timeouts are the caller's. */
 static int sleep_once(struct sgring *s, int64_t left_ns)
 {
 	uint64_t held = sgring_held(s), slots = s->geometry.slot_count;
 	bool starved = sgring_load_relaxed(&s->rings.cq.kernel->flags) & SGRING_STARVED;
 	bool queued, sending = sgring_senders_busy(s, &queued);
-	bool device = !sending || (held < slots && !starved && !queued);
-	int64_t at = sgring_senders_deadline(s), now, nap;
+	bool device = !sending || (held < slots && !starved && !queued), alone;
+	int64_t at = sgring_senders_deadline(s), now = sgring_now_ns(), nap;
 	struct sgring_tx *who[2 + SOCKETS];
 	struct pollfd fds[2 + SOCKETS];
+	struct sgring_uring *u;
 	unsigned int n = 0;
 	int ready;
 
+	if (at != INT64_MAX && (left_ns < 0 || left_ns > at - now))
+		left_ns = at > now ? at - now : 0;
+	u = sending ? sgring_senders_ring(s, &n, &alone) : NULL;
+	if (u && !u->hung_up && s->be->poll == sgring_kernel_backend.poll)
+		return sleep_on_ring(s, u, n, device || (s->in_vain && held < slots), alone, left_ns);
+	if (u && !device && !s->in_vain)
+		return sleep_on_ring(s, u, n, false, alone, left_ns);
+	s->in_vain = false;
+	if (s->put_off)
+		sgring_senders_submit(s);
+	n = 0;
 	if (device)
 		fds[n++] = (struct pollfd){ .fd = s->fd, .events = POLLIN };
 	if (sending && (!device || 2 * held > slots))
 		n += sgring_senders_pollfds(s, fds + n, who + n, SOCKETS);
-	now = sgring_now_ns();
-	nap = now + (starved ? NAP_NS : LONG_NAP_NS);
+	nap = starved ? NAP_NS : LONG_NAP_NS;
 	/* A failed sender's socket cannot be waited for: look again soon. */
-	if (!device && nap < at && (held < slots || (!n && at == INT64_MAX)))
-		at = nap;
-	if (at != INT64_MAX && (left_ns < 0 || left_ns > at - now))
-		left_ns = at > now ? at - now : 0;
+	if (!device && (left_ns < 0 || nap < left_ns) &&
+	    (held < slots || (!n && at == INT64_MAX)))
+		left_ns = nap;
 	if (device)
 		s->polls++;
 	else
@@ -135,14 +192,12 @@ static int what_happened(struct sgring *s)
 	return sgring_fail(ENODATA, "the stream has ended");
 }
 
-int sgring_wait(struct sgring *s, int timeout_ms)
+static int wait_for_entry(struct sgring *s, int timeout_ms)
 {
 	int64_t left = -1, now, before = 0, waited = 0;
 	bool theirs = false;
 	int err;
 
-	if (!s->owner)
-		return sgring_owner_only(s);
 	for (;;) {
 		if (s->sender_error)
 			return sgring_sender_failed(s);
@@ -190,6 +245,20 @@ int sgring_wait(struct sgring *s, int timeout_ms)
 		if (err)
 			return sgring_fail(-err, "cannot wait for the device (error %d)", -err);
 	}
+}
+
+int sgring_wait(struct sgring *s, int timeout_ms)
+{
+	int err;
+
+	if (!s->owner)
+		return sgring_owner_only(s);
+	s->about_to_wait = timeout_ms && s->waiting != SGRING_SPIN;
+	err = wait_for_entry(s, timeout_ms);
+	s->about_to_wait = false;
+	if (s->put_off)
+		sgring_senders_submit(s);
+	return err;
 }
 
 int sgring_next(struct sgring *s, struct sgring_slot *slot, int timeout_ms)
