@@ -4,23 +4,44 @@
  *
  *   cost [--quick] [--only WAY]...
  *
- * Prints one JSON object a line, as part-driver does; see there for what is counted.
+ * Prints one JSON object a line, as part-driver does; see there for what is counted, and
+ * bench-engine.c for the engine. Two ways of counting:
+ *
+ * ready: the program ends a batch of transfers (the engine's knob "step"), then exchanges them,
+ *   so that nobody ever waits. The callbacks are counted by the engine, the exchange between two
+ *   reads of the TSC here.
+ *
+ * sleep: transfers end at a pace, and the program sleeps until there is a slot, as each way has
+ *   it. Counted is all the CPU executes but for what a child does, which has the CPU whenever
+ *   nobody else wants it (SCHED_IDLE) and reads the TSC all the time. Taken off is what the CPU
+ *   executes at the same pace for bench-null, whose slots nobody exchanges: the interrupts.
  */
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cost.h"
+
+#define DEBUGFS		"/sys/kernel/debug/bench-engine/"
+#define NULL_RUN	"/sys/module/bench_null/parameters/run"
+#define PERIOD_NS	20000	/* sleep: from transfer to transfer; streams take turns */
+#define IDLE_TICKS	100	/* two reads of the child so close have nothing between them */
 
 static const struct cost_way *const ways[] = {
 	&cost_sgring, &cost_v4l2, &cost_ioctl2, &cost_seed,
 };
 
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
-#define DEBUGFS "/sys/kernel/debug/bench-engine/"
 
 /* Of two neighbouring reads of the TSC. */
 static uint64_t read_ticks;
@@ -38,11 +59,21 @@ struct totals {
 	uint64_t bytes;
 };
 
+/* A channel of the engine, and the stream over it. */
 struct channel {
-	int step;
-	int hold;
-	int totals;
+	const char *client;
+	uint32_t n;
 	void *stream;
+};
+
+/* What a measurement has come to; ticks in all. */
+struct result {
+	uint64_t slots;
+	uint64_t callback;
+	uint64_t application;
+	uint64_t engine;
+	uint64_t calls;
+	uint64_t sleeps;
 };
 
 void cost_die(const char *format, ...)
@@ -59,57 +90,55 @@ void cost_die(const char *format, ...)
 
 /* ---- the engine's knobs ------------------------------------------------ */
 
-static int knob_open(const char *client, uint32_t n, const char *knob)
+static void write_number(const char *path, uint64_t value)
+{
+	char text[24];
+	int n = snprintf(text, sizeof(text), "%lu", value), fd = open(path, O_WRONLY);
+
+	if (fd < 0 || write(fd, text, n) != n)
+		cost_die("%s does not take %lu: %m", path, value);
+	close(fd);
+}
+
+static void knob(const struct channel *c, const char *name, uint64_t value)
 {
 	char path[128];
-	int fd;
 
-	snprintf(path, sizeof(path), DEBUGFS "%s.%u/%s", client, n, knob);
-	fd = open(path, strcmp(knob, "step") ? O_RDWR : O_WRONLY);
-	if (fd < 0)
-		cost_die("%s: %m", path);
-	return fd;
+	snprintf(path, sizeof(path), DEBUGFS "%s.%u/%s", c->client, c->n, name);
+	write_number(path, value);
 }
 
-static void knob_set(int fd, uint32_t value)
-{
-	char text[16];
-	int n = snprintf(text, sizeof(text), "%u", value);
-
-	if (write(fd, text, n) != n)
-		cost_die("the engine does not take %u: %m", value);
-}
-
-static void totals_add(int fd, struct totals *t)
+static void totals_add(const struct channel *c, struct totals *t)
 {
 	static const char *const names[] = {
 		"callbacks", "callback_ticks", "inside_calls", "inside_ticks", "outside_calls",
 		"outside_ticks", "tasklet_ticks", "timer_ticks", "dry", "bytes",
 	};
 	uint64_t *values = (uint64_t *)t, value;
-	char text[1024], name[32], *at = text;
-	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	char path[128], name[32];
 	unsigned int i;
-	int used;
+	FILE *f;
 
-	if (n < 0)
-		cost_die("the engine's totals: %m");
-	text[n] = 0;
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++, at += used) {
-		if (sscanf(at, "%31s %lu\n%n", name, &value, &used) != 2 || strcmp(name, names[i]))
-			cost_die("the engine's totals have no %s", names[i]);
+	snprintf(path, sizeof(path), DEBUGFS "%s.%u/totals", c->client, c->n);
+	f = fopen(path, "r");
+	for (i = 0; f && i < sizeof(names) / sizeof(names[0]); i++) {
+		if (fscanf(f, "%31s %lu", name, &value) != 2 || strcmp(name, names[i]))
+			cost_die("%s: no %s", path, names[i]);
 		values[i] += value;
 	}
+	if (!f)
+		cost_die("%s: %m", path);
+	fclose(f);
 }
 
-/* ---- measuring --------------------------------------------------------- */
+/* ---- ready ------------------------------------------------------------- */
 
 /* Is a tick an instruction? A loop of two has the answer. */
 static void check_ticks(void)
 {
 	uint64_t start, ticks;
-	unsigned int i;
 	long n = 1000000;
+	int i;
 
 	read_ticks = UINT64_MAX;
 	for (i = 0; i < 100; i++) {
@@ -123,58 +152,244 @@ static void check_ticks(void)
 	ticks = cost_ticks() - start;
 	fprintf(stderr, "cost: 2000000 instructions are %lu ticks, reading the TSC is %lu\n",
 		ticks, read_ticks);
+	/* The clock may have ticked meanwhile. */
 	if (ticks < 2000000 || ticks > 2100000)
 		cost_die("a tick is not an instruction: run it under tests/vm/run --count");
 }
 
-static void measure(const struct cost_way *way, const struct cost_case *c, uint32_t run)
+/* Streams take turns; @period_ns is the time from turn to turn, 0: they are stepped. */
+static void pace(const struct channel *c, uint64_t period_ns, uint32_t streams)
 {
-	struct channel channels[BENCH_STREAMS];
-	uint32_t per_stream = c->slots > 512 ? c->slots : 512, slots, done, i;
-	uint64_t application = 0, start;
-	struct totals t = {};
+	knob(c, "period_ns", period_ns * streams);
+	knob(c, "phase_ns", period_ns * c->n);
+}
 
+static void open_all(struct channel *channels, const struct cost_way *way,
+		     const struct cost_case *c, uint64_t period_ns)
+{
+	uint32_t i;
+
+	write_number(DEBUGFS "hold", 1);
 	for (i = 0; i < c->streams; i++) {
-		channels[i].step = knob_open(way->client, i, "step");
-		channels[i].hold = knob_open(way->client, i, "hold");
-		channels[i].totals = knob_open(way->client, i, "totals");
-		knob_set(channels[i].hold, 1);
+		channels[i] = (struct channel){ .client = way->client, .n = i };
+		pace(&channels[i], period_ns, c->streams);
 		channels[i].stream = way->open(i, c);
 	}
-	/* Twice: what is done for the first time is done in the first. */
-	per_stream -= per_stream % c->batch;
-	for (uint32_t measured = 0; measured < 2; measured++) {
-		application = 0;
-		for (i = 0; i < c->streams; i++)
-			knob_set(channels[i].totals, 0);
-		for (done = 0; done < per_stream; done += c->batch) {
+}
+
+static void close_all(struct channel *channels, const struct cost_way *way,
+		      const struct cost_case *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->streams; i++)
+		way->close(channels[i].stream);
+}
+
+static struct totals totals_of(struct channel *channels, const struct cost_case *c)
+{
+	struct totals t = {};
+	uint32_t i;
+
+	for (i = 0; i < c->streams; i++)
+		totals_add(&channels[i], &t);
+	return t;
+}
+
+static uint64_t calls_of(struct channel *channels, const struct cost_way *way,
+			 const struct cost_case *c)
+{
+	uint64_t calls = 0;
+	uint32_t i;
+
+	for (i = 0; i < c->streams; i++)
+		calls += way->calls(channels[i].stream);
+	return calls;
+}
+
+static struct result ready(const struct cost_way *way, const struct cost_case *c)
+{
+	/* What is done for the first time is done in the first round of all slots. */
+	uint32_t rounds = (c->slots > 512 ? c->slots : 512) / c->batch, round, i;
+	struct channel channels[BENCH_STREAMS];
+	uint64_t start, calls = 0;
+	struct result r = {};
+	struct totals t;
+
+	open_all(channels, way, c, 0);
+	for (round = 0; round < 2 * rounds; round++) {
+		if (round == rounds) {
 			for (i = 0; i < c->streams; i++)
-				knob_set(channels[i].step, c->batch);
-			for (i = 0; i < c->streams; i++) {
-				start = cost_ticks();
-				way->exchange(channels[i].stream, c->batch);
-				application += cost_ticks() - start - read_ticks;
-			}
+				knob(&channels[i], "totals", 0);
+			calls = calls_of(channels, way, c);
+			r.application = 0;
+		}
+		for (i = 0; i < c->streams; i++)
+			knob(&channels[i], "step", c->batch);
+		for (i = 0; i < c->streams; i++) {
+			start = cost_ticks();
+			way->exchange(channels[i].stream, c->batch);
+			r.application += cost_ticks() - start - read_ticks;
 		}
 	}
-	for (i = 0; i < c->streams; i++) {
-		totals_add(channels[i].totals, &t);
-		way->close(channels[i].stream);
-		knob_set(channels[i].hold, 0);
-		close(channels[i].step);
-		close(channels[i].hold);
-		close(channels[i].totals);
+	t = totals_of(channels, c);
+	r.slots = (uint64_t)rounds * c->batch * c->streams;
+	r.callback = t.callback_ticks;
+	r.application -= t.outside_ticks;
+	r.engine = t.inside_ticks + t.outside_ticks;
+	r.calls = calls_of(channels, way, c) - calls;
+	if (t.callbacks != r.slots)
+		cost_die("%s: %lu callbacks for %lu slots", way->name, t.callbacks, r.slots);
+	close_all(channels, way, c);
+	return r;
+}
+
+/* ---- sleep ------------------------------------------------------------- */
+
+/* The child that has the CPU when nobody else wants it; its sum of ticks that were its own. */
+static volatile uint64_t *idle_ticks;
+static pid_t idle_child;
+
+static void idle_begin(void)
+{
+	const struct sched_param param = {};
+	uint64_t last, now;
+
+	if (!idle_ticks)
+		idle_ticks = mmap(NULL, sizeof(*idle_ticks), PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (idle_ticks == MAP_FAILED)
+		cost_die("mmap: %m");
+	idle_child = fork();
+	if (idle_child < 0)
+		cost_die("fork: %m");
+	if (idle_child)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (sched_setscheduler(0, SCHED_IDLE, &param))
+		cost_die("SCHED_IDLE: %m");
+	for (last = cost_ticks();; last = now) {
+		now = cost_ticks();
+		if (now - last < IDLE_TICKS)
+			*idle_ticks += now - last;
 	}
-	slots = per_stream * c->streams;
-	if (t.callbacks != slots)
-		cost_die("%s: %lu callbacks for %u slots", way->name, t.callbacks, slots);
-	application -= t.outside_ticks;
-	printf("{\"part\":\"driver\",\"case\":{\"way\":\"%s\",\"slot_bytes\":%lu,\"chunks\":%u,\"slots\":%u,\"streams\":%u,\"batch\":%u,\"gate\":\"%s\"},\"run\":%u,\"metrics\":{",
-	       way->name, c->slot_bytes, c->chunks, c->slots, c->streams, c->batch,
-	       c->gate ? "on" : "off", run);
-	printf("\"instructions_per_slot\":%.1f,\"callback_instructions\":%.1f,\"application_instructions\":%.1f,\"engine_instructions\":%.1f}}\n",
-	       (double)(t.callback_ticks + application) / slots, (double)t.callback_ticks / slots,
-	       (double)application / slots,     (double)(t.inside_ticks + t.outside_ticks) / slots);
+}
+
+static void idle_end(void)
+{
+	kill(idle_child, SIGKILL);
+	waitpid(idle_child, NULL, 0);
+}
+
+/* Transfers begin to end; that of stream 0 is the first, so that no stream lags behind. */
+static void release(uint32_t streams)
+{
+	const uint64_t turn = (uint64_t)PERIOD_NS * streams;
+	struct timespec t;
+
+	do
+		clock_gettime(CLOCK_MONOTONIC, &t);
+	while ((t.tv_sec * 1000000000 + t.tv_nsec) % turn < turn - PERIOD_NS ||
+	       (t.tv_sec * 1000000000 + t.tv_nsec) % PERIOD_NS > PERIOD_NS / 10);
+	write_number(DEBUGFS "hold", 0);
+}
+
+static uint64_t sleeps(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return u.ru_nvcsw;
+}
+
+/* What the CPU executes for @slots of bench-null. */
+static uint64_t background(uint32_t streams, uint64_t slots)
+{
+	const struct timespec begin = { .tv_nsec = 1000000 },
+			      pause = { .tv_nsec = slots * PERIOD_NS };
+	struct channel channels[BENCH_STREAMS];
+	struct cost_case c = { .streams = streams };
+	uint64_t start, idle, busy;
+	struct totals t;
+	uint32_t i;
+
+	for (i = 0; i < streams; i++) {
+		channels[i] = (struct channel){ .client = "bench-null", .n = i };
+		pace(&channels[i], PERIOD_NS, streams);
+	}
+	write_number(DEBUGFS "hold", 0);
+	idle_begin();
+	write_number(NULL_RUN, streams);
+	nanosleep(&begin, NULL);
+	for (i = 0; i < streams; i++)
+		knob(&channels[i], "totals", 0);
+	idle = *idle_ticks;
+	start = cost_ticks();
+	nanosleep(&pause, NULL);
+	busy = cost_ticks() - start - (*idle_ticks - idle);
+	t = totals_of(channels, &c);
+	write_number(NULL_RUN, 0);
+	idle_end();
+	busy -= t.callback_ticks + t.inside_ticks;
+	/* There were some more until the totals were read. */
+	return busy * slots / t.callbacks;
+}
+
+static struct result sleeping(const struct cost_way *way, const struct cost_case *c)
+{
+	/* What is done for the first time is done in the first round of all slots. */
+	uint32_t rounds = 1024 / c->streams / c->batch, round, i;
+	struct channel channels[BENCH_STREAMS];
+	uint64_t start = 0, idle = 0, calls = 0, slept = 0, busy;
+	struct totals before = {}, t;
+	struct result r = {};
+
+	r.slots = (uint64_t)rounds * c->batch * c->streams;
+	busy = background(c->streams, r.slots);
+	open_all(channels, way, c, PERIOD_NS);
+	idle_begin();
+	release(c->streams);
+	for (round = 0; round < 2 * rounds; round++) {
+		if (round == rounds) {
+			before = totals_of(channels, c);
+			calls = calls_of(channels, way, c);
+			slept = sleeps();
+			idle = *idle_ticks;
+			start = cost_ticks();
+		}
+		for (i = 0; i < c->streams; i++)
+			way->exchange(channels[i].stream, c->batch);
+	}
+	busy = cost_ticks() - start - (*idle_ticks - idle) - busy;
+	t = totals_of(channels, c);
+	r.callback = t.callback_ticks - before.callback_ticks;
+	r.engine = t.inside_ticks - before.inside_ticks + t.outside_ticks - before.outside_ticks;
+	r.application = busy - r.callback - r.engine;
+	r.calls = calls_of(channels, way, c) - calls;
+	r.sleeps = sleeps() - slept;
+	close_all(channels, way, c);
+	idle_end();
+	return r;
+}
+
+/* ---- the cases --------------------------------------------------------- */
+
+static void print(const struct cost_way *way, const struct cost_case *c, const char *wait,
+		  uint32_t run, const struct result *r)
+{
+	double slots = r->slots;
+
+	printf("{\"part\":\"driver\",\"case\":{\"way\":\"%s\",\"slot_bytes\":%lu,\"chunks\":",
+	       way->name, c->slot_bytes);
+	printf(c->chunks ? "%u" : "\"mixed\"", c->chunks);
+	printf(",\"slots\":%u,\"streams\":%u,\"batch\":%u,\"gate\":\"%s\",\"wait\":\"%s\"},",
+	       c->slots, c->streams, c->batch, c->gate ? "on" : "off", wait);
+	printf("\"run\":%u,\"metrics\":{\"instructions_per_slot\":%.1f,", run,
+	       (r->callback + r->application) / slots);
+	printf("\"callback_instructions\":%.1f,\"application_instructions\":%.1f,",
+	       r->callback / slots, r->application / slots);
+	printf("\"engine_instructions\":%.1f,\"calls_per_slot\":%.4f,\"sleeps_per_slot\":%.4f}}\n",
+	       r->engine / slots, r->calls / slots, r->sleeps / slots);
 	fflush(stdout);
 }
 
@@ -188,15 +403,27 @@ static const struct cost_case base = {
 
 static uint32_t cases_make(struct cost_case *cases, bool quick)
 {
-	uint32_t n = 0;
+	static const uint32_t kib[] = { 4, 16, 256, 1024, 4096 }, chunks[] = { 2, 4, 8, 16, 0 },
+			      slots[] = { 4, 16, 128, 1024 }, streams[] = { 2, 4, 8 };
+	uint32_t n = 0, i;
 
-	(void)quick;
 	cases[n++] = base;
 	cases[n++] = WITH(batch, 16);
-	cases[n++] = WITH(gate, false);
-	cases[n++] = WITH(slot_bytes, 1048576);
-	cases[n++] = WITH(streams, 4);
+	for (i = quick ? 3 : 0; i < (quick ? 4 : 5); i++)
+		cases[n++] = WITH(slot_bytes, kib[i] << 10);
+	for (i = quick ? 4 : 0; i < 5; i++)
+		cases[n++] = WITH(chunks, chunks[i]);
+	for (i = quick ? 2 : 0; i < (quick ? 3 : 4); i++)
+		cases[n++] = WITH(slots, slots[i]);
+	for (i = quick ? 1 : 0; i < (quick ? 2 : 3); i++)
+		cases[n++] = WITH(streams, streams[i]);
 	return n;
+}
+
+static bool can(const struct cost_way *way, const struct cost_case *c)
+{
+	return c->slots <= way->slots_max && (c->batch == 1 || way->batches) &&
+	       (c->chunks ? c->chunks : UINT32_MAX) <= way->chunks_max;
 }
 
 static bool wanted(const struct cost_way *way, char **only)
@@ -211,25 +438,33 @@ static bool wanted(const struct cost_way *way, char **only)
 	return !any;
 }
 
-static bool can(const struct cost_way *way, const struct cost_case *c)
+static void measure(const struct cost_way *way, struct cost_case c, uint32_t run)
 {
-	return c->slots <= way->slots_max && (c->batch == 1 || way->batches) &&
-	       (c->chunks <= way->chunks_max && (c->chunks || way->chunks_max > 16)) &&
-	       (c->gate || way->gates);
+	struct result r = ready(way, &c);
+
+	print(way, &c, "ready", run, &r);
+	r = sleeping(way, &c);
+	print(way, &c, "sleep", run, &r);
+	if (!way->gates)
+		return;
+	c.gate = false;
+	r = ready(way, &c);
+	print(way, &c, "ready", run, &r);
 }
 
 int main(int argc, char **argv)
 {
 	struct cost_case cases[64];
-	char *only[64] = {};
-	uint32_t n_only = 0, n, run, way, i;
+	uint32_t n, run, way, i;
 	bool quick = false;
+	char **only = calloc(argc, sizeof(*only));
+	int n_only = 0, a;
 
-	for (i = 1; i < (uint32_t)argc; i++) {
-		if (!strcmp(argv[i], "--quick"))
+	for (a = 1; a < argc; a++) {
+		if (!strcmp(argv[a], "--quick"))
 			quick = true;
-		else if (!strcmp(argv[i], "--only") && i + 1 < (uint32_t)argc && n_only < 63)
-			only[n_only++] = argv[++i];
+		else if (!strcmp(argv[a], "--only") && a + 1 < argc)
+			only[n_only++] = argv[++a];
 		else
 			cost_die("usage: cost [--quick] [--only WAY]...");
 	}
@@ -239,6 +474,7 @@ int main(int argc, char **argv)
 		for (i = 0; i < n; i++)
 			for (way = 0; way < WAYS; way++)
 				if (wanted(ways[way], only) && can(ways[way], &cases[i]))
-					measure(ways[way], &cases[i], run);
+					measure(ways[way], cases[i], run);
+	free(only);
 	return 0;
 }

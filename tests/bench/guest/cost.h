@@ -33,6 +33,7 @@ struct cost_case {
  * @gates: it has a gate
  * @open: stream @n of a case, running
  * @exchange: take the next @count slots, waiting for them, and give them back
+ * @calls: system calls so far
  * @close: end it
  *
  * None returns if it fails.
@@ -46,6 +47,7 @@ struct cost_way {
 	bool gates;
 	void *(*open)(uint32_t n, const struct cost_case *c);
 	void (*exchange)(void *stream, uint32_t count);
+	uint64_t (*calls)(void *stream);
 	void (*close)(void *stream);
 };
 

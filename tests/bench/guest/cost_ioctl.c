@@ -20,6 +20,7 @@ struct device {
 	size_t bytes;
 	uint32_t count;
 	void *buffers[BUFFERS_MAX];
+	uint64_t calls;
 };
 
 static struct device *device_open(const char *format, uint32_t n)
@@ -32,6 +33,13 @@ static struct device *device_open(const char *format, uint32_t n)
 	if (d->fd < 0)
 		cost_die("%s: %m", path);
 	return d;
+}
+
+static uint64_t device_calls(void *stream)
+{
+	struct device *d = stream;
+
+	return d->calls;
 }
 
 /* ---- seed, ioctl2 ------------------------------------------------------ */
@@ -70,6 +78,7 @@ static void seed_exchange(void *stream, uint32_t count)
 {
 	struct device *d = stream;
 
+	d->calls += count;
 	while (count--) {
 		d->previous = ioctl(d->fd, BENCH_EXCHANGE, d->previous);
 		if (d->previous < 0)
@@ -87,6 +96,7 @@ static void ioctl2_exchange(void *stream, uint32_t count)
 	struct device *d = stream;
 	struct bench_slot slot;
 
+	d->calls += 2 * count;
 	while (count--)
 		if (ioctl(d->fd, BENCH_DEQUEUE, &slot) || ioctl(d->fd, BENCH_QUEUE, slot.index))
 			cost_die("exchange: %m");
@@ -99,6 +109,7 @@ const struct cost_way cost_seed = {
 	.chunks_max = 1,
 	.open = seed_open,
 	.exchange = seed_exchange,
+	.calls = device_calls,
 	.close = bench_close,
 };
 
@@ -109,6 +120,7 @@ const struct cost_way cost_ioctl2 = {
 	.chunks_max = 16,
 	.open = ioctl2_open,
 	.exchange = ioctl2_exchange,
+	.calls = device_calls,
 	.close = bench_close,
 };
 
@@ -162,6 +174,7 @@ static void v4l2_exchange(void *stream, uint32_t count)
 	struct device *d = stream;
 	struct v4l2_buffer b = buffer_of(0);
 
+	d->calls += 2 * count;
 	/* What DQBUF has filled in is what QBUF wants. */
 	while (count--)
 		if (ioctl(d->fd, VIDIOC_DQBUF, &b) || ioctl(d->fd, VIDIOC_QBUF, &b))
@@ -185,5 +198,6 @@ const struct cost_way cost_v4l2 = {
 	.chunks_max = 1,
 	.open = v4l2_open,
 	.exchange = v4l2_exchange,
+	.calls = device_calls,
 	.close = v4l2_close,
 };

@@ -53,6 +53,14 @@ static void stream_exchange(void *stream, uint32_t count)
 	}
 }
 
+static uint64_t stream_calls(void *stream)
+{
+	struct sgring_counters n;
+
+	sgring_counters(stream, &n);
+	return n.polls + n.kicks;
+}
+
 static void stream_close(void *stream)
 {
 	int err = sgring_stop(stream, 0, 0);
@@ -70,5 +78,6 @@ const struct cost_way cost_sgring = {
 	.gates = true,
 	.open = stream_open,
 	.exchange = stream_exchange,
+	.calls = stream_calls,
 	.close = stream_close,
 };

@@ -23,11 +23,15 @@
  *
  *   period_ns   a transfer is over after each period; if there is none then, the
  *               device has lost something ("dry"), and the next period begins with
- *               the next transfer. 0: at once. May be changed at any time.
- *   hold        1: transfers are over by "step" only
+ *               the next transfer. 0: as soon as the one before it is done with.
+ *               May be changed at any time.
+ *   phase_ns    periods begin when the clock, divided by the period, leaves so much
  *   step        written: so many transfers are over, one after the other, before
  *               the write returns; fewer if there are no more
  *   totals      read: lines of "name value"; written, anything: all back to 0
+ *
+ * and for all together, beside them, hold. 1: transfers are over by "step" only; 0: the periods of
+ * all channels begin anew.
  *
  * Totals, all in TSC ticks or calls:
  *
@@ -62,7 +66,7 @@
 
 static unsigned long period_ns;
 module_param(period_ns, ulong, 0444);
-MODULE_PARM_DESC(period_ns, "a transfer is over after so long; 0: at once");
+MODULE_PARM_DESC(period_ns, "a transfer is over after so long; 0: one after the other");
 
 static const char * const client_names[] = {
 	"bench-sgring", "bench-seed", "bench-ioctl2", "bench-v4l2", "bench-null",
@@ -107,10 +111,10 @@ struct totals {
  * @free: transfers nobody has
  * @submitted: not issued
  * @active: issued
- * @period: ns; 0: at once
- * @hold: nothing goes by itself
+ * @period: ns; 0: one after the other
+ * @phase: of the clock in a period, ns
  * @tasklet: ends one transfer
- * @timer: runs while there are transfers and they have a period
+ * @timer: the interrupts; runs while there are transfers
  * @inside: a callback runs
  * @nested: ticks in our operations, meanwhile
  * @nested_calls: to them
@@ -124,7 +128,7 @@ struct channel {
 	struct list_head submitted;
 	struct list_head active;
 	u64 period;
-	u64 hold;
+	u64 phase;
 	struct tasklet_struct tasklet;
 	struct hrtimer timer;
 	bool inside;
@@ -142,6 +146,7 @@ struct engine {
 
 static struct platform_device *engine_device;
 static struct dentry *root;
+static bool hold;
 
 /* Of two neighbouring reads; and of a call of an operation, beside what it counts itself. */
 static u64 read_ticks;
@@ -227,16 +232,19 @@ out:
 	return tx;
 }
 
+/* There is something to do, and nobody is about to do it: the end of the first is an interrupt. */
 static void go(struct channel *c)
 {
-	u64 period = READ_ONCE(c->period);
+	u64 period = READ_ONCE(c->period), at, over;
 
-	if (READ_ONCE(c->hold))
+	if (READ_ONCE(hold) || hrtimer_active(&c->timer))
 		return;
-	if (!period)
-		tasklet_schedule(&c->tasklet);
-	else if (!hrtimer_active(&c->timer))
-		hrtimer_start(&c->timer, ns_to_ktime(period), HRTIMER_MODE_REL);
+	at = ktime_get_ns();
+	if (period) {
+		div64_u64_rem(at - READ_ONCE(c->phase), period, &over);
+		at += period - over;
+	}
+	hrtimer_start(&c->timer, ns_to_ktime(at), HRTIMER_MODE_ABS);
 }
 
 static void engine_issue_pending(struct dma_chan *chan)
@@ -333,7 +341,7 @@ static enum hrtimer_restart pace(struct hrtimer *timer)
 		c->totals.dry++;
 	} else {
 		tasklet_schedule(&c->tasklet);
-		if (period && !READ_ONCE(c->hold)) {
+		if (period && !READ_ONCE(hold)) {
 			hrtimer_forward_now(timer, ns_to_ktime(period));
 			again = HRTIMER_RESTART;
 		}
@@ -389,7 +397,7 @@ static void end_transfer(struct tasklet_struct *tasklet)
 	call_back(c, &t->tx);
 	spin_lock_irq(&c->lock);
 	list_add(&t->node, &c->free);
-	if (!READ_ONCE(c->period) && !list_empty(&c->active))
+	if (!list_empty(&c->active))
 		go(c);
 	c->totals.tasklet_ticks += rdtsc() - start -
 				   (c->totals.callback_ticks + c->totals.inside_ticks - before);
@@ -426,17 +434,43 @@ static int period_set(void *data, u64 value)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(period_fops, period_get, period_set, "%llu\n");
 
+static int phase_get(void *data, u64 *value)
+{
+	*value = READ_ONCE(((struct channel *)data)->phase);
+	return 0;
+}
+
+static int phase_set(void *data, u64 value)
+{
+	struct channel *c = data;
+
+	hrtimer_cancel(&c->timer);
+	return set_pace(c, &c->phase, value);
+}
+DEFINE_DEBUGFS_ATTRIBUTE(phase_fops, phase_get, phase_set, "%llu\n");
+
 static int hold_get(void *data, u64 *value)
 {
-	*value = READ_ONCE(((struct channel *)data)->hold);
+	*value = READ_ONCE(hold);
 	return 0;
 }
 
 static int hold_set(void *data, u64 value)
 {
-	struct channel *c = data;
+	struct engine *e = data;
+	unsigned int i;
 
-	return set_pace(c, &c->hold, !!value);
+	WRITE_ONCE(hold, value);
+	for (i = 0; i < CHANNELS; i++) {
+		struct channel *c = &e->channels[i];
+		unsigned long flags;
+
+		spin_lock_irqsave(&c->lock, flags);
+		if (!list_empty(&c->active))
+			go(c);
+		spin_unlock_irqrestore(&c->lock, flags);
+	}
+	return 0;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(hold_fops, hold_get, hold_set, "%llu\n");
 
@@ -499,7 +533,7 @@ static void channel_debugfs(struct channel *c)
 	struct dentry *dir = debugfs_create_dir(c->name, root);
 
 	debugfs_create_file_unsafe("period_ns", 0600, dir, c, &period_fops);
-	debugfs_create_file_unsafe("hold", 0600, dir, c, &hold_fops);
+	debugfs_create_file_unsafe("phase_ns", 0600, dir, c, &phase_fops);
 	debugfs_create_file_unsafe("step", 0200, dir, c, &step_fops);
 	debugfs_create_file("totals", 0600, dir, c, &totals_fops);
 }
@@ -529,7 +563,7 @@ static int calibrate(struct channel *c)
 	err = engine_alloc_chan_resources(&c->chan);
 	if (err)
 		return err;
-	c->hold = 1;
+	hold = true;
 	c->inside = true;
 	for (i = 0; i < 2; i++) {
 		memset(call_ticks, 0, sizeof(call_ticks));
@@ -560,7 +594,7 @@ static int calibrate(struct channel *c)
 		engine_terminate_all(&c->chan);
 	}
 	c->inside = false;
-	c->hold = 0;
+	hold = false;
 	memset(&c->totals, 0, sizeof(c->totals));
 	engine_free_chan_resources(&c->chan);
 	return 0;
@@ -585,7 +619,7 @@ static void channel_init(struct engine *e, unsigned int i)
 	INIT_LIST_HEAD(&c->active);
 	c->period = period_ns;
 	tasklet_setup(&c->tasklet, end_transfer);
-	hrtimer_init(&c->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
+	hrtimer_init(&c->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS);
 	c->timer.function = pace;
 	c->chan.device = &e->dma;
 	list_add_tail(&c->chan.device_node, &e->dma.channels);
@@ -641,6 +675,7 @@ static int engine_probe(struct platform_device *pdev)
 		 call_ticks[PREP], call_ticks[SUBMIT], call_ticks[ISSUE]);
 	for (i = 0; i < CHANNELS; i++)
 		channel_debugfs(&e->channels[i]);
+	debugfs_create_file_unsafe("hold", 0600, root, e, &hold_fops);
 	return 0;
 }
 
