@@ -7,10 +7,9 @@ here := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 top := $(here)/../../..
 CFLAGS ?= -O2 -g
 flags := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Wall -Wextra -Werror \
-	 -I$(top)/uapi -I$(top)/userlib -I$(top)/kernel/dummy
-headers := $(wildcard $(top)/uapi/linux/*.h) $(wildcard $(top)/userlib/*.h) \
-	   $(top)/kernel/dummy/pattern.h
-programs := $(patsubst $(here)/%.c,$(O)/%,$(wildcard $(here)/wire*.c $(here)/setup*.c))
+	 -I$(top)/uapi -I$(top)/userlib -I$(here)/../modules -I$(here)
+headers := $(wildcard $(top)/uapi/linux/*.h) $(wildcard $(top)/userlib/*.h) $(here)/wire.h \
+	   $(here)/../modules/bench.h
 lib := $(abspath $(O))/userlib
 
 ifeq ($(V),1)
@@ -19,11 +18,15 @@ else
 q := @
 endif
 
-all: $(programs)
+all: $(O)/wire $(O)/setup
 
-$(O)/%: $(here)/%.c $(headers) $(lib)/libsgring.a
+$(O)/wire: $(wildcard $(here)/wire*.c) $(headers) $(lib)/libsgring.a
 	$(q)mkdir -p $(O)
-	$(q)$(CC) $(flags) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(lib)/libsgring.a -luring
+	$(q)$(CC) $(flags) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c %.a,$^) -luring
+
+$(O)/setup: $(here)/setup.c $(headers)
+	$(q)mkdir -p $(O)
+	$(q)$(CC) $(flags) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
 $(lib)/libsgring.a: FORCE
 	$(q)$(MAKE) $(if $(q),-s) --no-print-directory -f $(top)/userlib/Makefile O=$(lib) $@
