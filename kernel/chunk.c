@@ -102,8 +102,9 @@ static int chunks_fill(struct sgring_chunk_plan *plan, struct sgring_chunk *list
 		page = chunk_alloc(plan, order, order <= plan->least);
 		if (page) {
 			list[count].page = page;
-			list[count++].order = order;
-			left -= min_t(u64, left, 1ULL << order);
+			list[count].order = order;
+			list[count].pages = min_t(u64, left, 1ULL << order);
+			left -= list[count++].pages;
 			cond_resched();
 			continue;
 		}

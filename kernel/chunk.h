@@ -11,10 +11,12 @@
  * struct sgring_chunk - one compound allocation
  * @page: its head
  * @order: its size is PAGE_SIZE << @order
+ * @pages: of it in the slot: all, unless it is the last one and sticks out
  */
 struct sgring_chunk {
 	struct page *page;
 	unsigned int order;
+	unsigned int pages;
 };
 
 /**

@@ -17,6 +17,11 @@
  * The mappings are counted live: what we have inserted may have been zapped
  * since, and its reference with it.
  *
+ * Counting takes a read of every page before 6.10. It is spared while the mapping
+ * is known to be whole: nothing was taken from it since the last page was put in,
+ * of which we would have been told before. References read while that was so are
+ * ours, one for each page, and those of holders.
+ *
  * A chunk once seen idle stays so. Only the application could make new
  * references to it, by sending what it has returned.
  *
@@ -29,13 +34,20 @@
 #include "gate.h"
 #include "slot.h"
 
-static bool chunk_idle(const struct sgring_chunk *chunk, unsigned int mappings)
+static bool chunk_idle(const struct sgring_gate *gate, const struct sgring_chunk *chunk,
+		       unsigned int mappings)
 {
+	unsigned int whole = smp_load_acquire(&gate->whole);
 	int references = page_ref_count(chunk->page);
 
 	/* Ours; a mapping would have one too. */
 	if (references == 1)
 		return true;
+	if ((whole & 1) && references - 1 == chunk->pages) {
+		smp_rmb(); /* whole, references, whole; pairs with sgring_gate_whole() */
+		if (READ_ONCE(gate->whole) == whole)
+			return true;
+	}
 	/* More than that can be is not worth counting. */
 	if (references - 1LL > (s64)mappings << chunk->order)
 		return false;
@@ -47,21 +59,43 @@ static bool chunk_idle(const struct sgring_chunk *chunk, unsigned int mappings)
 }
 
 /**
+ * sgring_gate_whole() - is the owner's mapping whole?
+ * @gate: of the stream
+ * @whole: true: each page of each slot is mapped once; false: some are about to go
+ *
+ * Any context. Told true when the last page is in and no other call can come, false
+ * before the first page goes, and more than once perhaps.
+ */
+void sgring_gate_whole(struct sgring_gate *gate, bool whole)
+{
+	unsigned int now = READ_ONCE(gate->whole);
+
+	if ((now & 1) == whole)
+		return;
+	smp_mb(); /* references come, then whole; pairs with chunk_idle() */
+	WRITE_ONCE(gate->whole, now + 1);
+	smp_mb(); /* not whole, then references go; pairs with chunk_idle() */
+}
+
+/**
  * sgring_gate_idle() - does nobody else hold a slot's pages?
+ * @gate: of the stream
  * @slot: returned; its gate_chunk is where the next look goes on, 0 at first
  * @mappings: how often each of its pages may be mapped at most
  *
  * As long as somebody does, a look costs one read of one chunk's references.
- * Before 6.10, the last look at each mapped chunk reads every page's count.
+ * Before 6.10, the last look at each mapped chunk reads every page's count, unless
+ * the mapping is whole.
  *
  * Return: true: the engine may have it.
  */
-bool sgring_gate_idle(struct sgring_slot *slot, unsigned int mappings)
+bool sgring_gate_idle(const struct sgring_gate *gate, struct sgring_slot *slot,
+		      unsigned int mappings)
 {
 	const struct sgring_chunks *chunks = slot->chunks;
 
 	for (; slot->gate_chunk < chunks->count; slot->gate_chunk++)
-		if (!chunk_idle(&chunks->chunk[slot->gate_chunk], mappings))
+		if (!chunk_idle(gate, &chunks->chunk[slot->gate_chunk], mappings))
 			return false;
 	return true;
 }

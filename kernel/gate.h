@@ -13,11 +13,14 @@ struct sgring_slot;
  * @slots: oldest first
  * @next: the one to look at next, or the list itself: from the oldest on
  * @count: how many there are
+ * @whole: odd: each page of each slot is mapped just once; counts up whenever that
+ *	changes; any context
  */
 struct sgring_gate {
 	struct list_head slots;
 	struct list_head *next;
 	u32 count;
+	unsigned int whole;
 };
 
 /**
@@ -33,7 +36,9 @@ struct sgring_hold {
 };
 
 void sgring_gate_init(struct sgring_gate *gate);
-bool sgring_gate_idle(struct sgring_slot *slot, unsigned int mappings);
+void sgring_gate_whole(struct sgring_gate *gate, bool whole);
+bool sgring_gate_idle(const struct sgring_gate *gate, struct sgring_slot *slot,
+		      unsigned int mappings);
 void sgring_gate_add(struct sgring_gate *gate, struct sgring_slot *slot, u64 now_ns);
 void sgring_gate_remove(struct sgring_gate *gate, struct sgring_slot *slot);
 struct sgring_slot *sgring_gate_next(struct sgring_gate *gate);

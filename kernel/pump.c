@@ -302,7 +302,7 @@ static void slot_free(struct sgring_stream *s, struct sgring_slot *slot)
 
 static bool slot_idle(struct sgring_stream *s, struct sgring_slot *slot)
 {
-	return sgring_gate_idle(slot, atomic_read(&s->mapped[SGRING_REGION_DATA]));
+	return sgring_gate_idle(&s->gate, slot, atomic_read(&s->mapped[SGRING_REGION_DATA]));
 }
 
 /* A slot becomes the kernel's again. */
@@ -379,7 +379,8 @@ static bool take(struct sgring_stream *s)
 	struct sgring_sqe sqe;
 	int i;
 
-	gate_check(s);
+	if (s->gate.count)
+		gate_check(s);
 	if (used < 0) {
 		fail(s, -EPROTO);
 		return false;

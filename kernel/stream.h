@@ -15,6 +15,7 @@
 #include <linux/device.h>
 #include <linux/hrtimer.h>
 #include <linux/list.h>
+#include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
@@ -142,6 +143,8 @@ struct sgring_cell {
  *	sleeps for long is done under it
  * @observable: the slots may be shown to observers
  * @mapped: owner's mappings of each region
+ * @watched: the owner's mapping of the slots, if it is watched; under its mmap lock
+ * @watch: tells when something is taken from it
  *
  * Under @lock:
  * @lock: see above
@@ -221,6 +224,10 @@ struct sgring_stream {
 	struct mutex observer_lock;	/* @observable */
 	bool observable;
 	atomic_t mapped[SGRING_REGIONS];
+	struct vm_area_struct *watched;
+#ifdef CONFIG_MMU_NOTIFIER
+	struct mmu_interval_notifier watch;
+#endif
 
 	spinlock_t lock;		/* the hot path */
 	struct sgring_rings rings;

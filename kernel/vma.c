@@ -12,6 +12,7 @@
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/mmu_notifier.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
@@ -40,6 +41,57 @@ static atomic_t *owner_vma_count(struct vm_area_struct *vma)
 	return &s->mapped[region_at((u64)vma->vm_pgoff << PAGE_SHIFT)];
 }
 
+/*
+ * The slots' mapping is watched: as long as nothing was taken from it, each page
+ * is mapped once, and the gate need not count. Under the mmap lock, but for the
+ * call that something is about to go, which comes from anywhere. Who has no
+ * notifiers counts.
+ */
+#ifdef CONFIG_MMU_NOTIFIER
+
+static bool watch_changes(struct mmu_interval_notifier *watch,
+			  const struct mmu_notifier_range *range, unsigned long sequence)
+{
+	struct sgring_stream *s = container_of(watch, struct sgring_stream, watch);
+
+	mmu_interval_set_seq(watch, sequence);
+	sgring_gate_whole(&s->gate, false);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops watch_ops = {
+	.invalidate = watch_changes,
+};
+
+/* Before a page is in it. */
+static void watch_begin(struct sgring_stream *s, struct vm_area_struct *vma)
+{
+	if (!mmu_interval_notifier_insert_locked(&s->watch, vma->vm_mm, vma->vm_start,
+						 vma->vm_end - vma->vm_start, &watch_ops))
+		s->watched = vma;
+}
+
+static void watch_end(struct sgring_stream *s)
+{
+	if (!s->watched)
+		return;
+	sgring_gate_whole(&s->gate, false);
+	mmu_interval_notifier_remove(&s->watch);
+	s->watched = NULL;
+}
+
+#else
+
+static void watch_begin(struct sgring_stream *s, struct vm_area_struct *vma)
+{
+}
+
+static void watch_end(struct sgring_stream *s)
+{
+}
+
+#endif
+
 /* A copy: for a child after MADV_DOFORK, or for the time of a mremap that is refused. */
 static void owner_vma_open(struct vm_area_struct *vma)
 {
@@ -48,6 +100,10 @@ static void owner_vma_open(struct vm_area_struct *vma)
 
 static void owner_vma_close(struct vm_area_struct *vma)
 {
+	struct sgring_stream *s = vma->vm_private_data;
+
+	if (s->watched == vma)
+		watch_end(s);
 	atomic_dec(owner_vma_count(vma));
 }
 
@@ -159,6 +215,19 @@ static int map_slots(struct sgring_stream *s, struct vm_area_struct *vma)
 	return ret;
 }
 
+static int map_data(struct sgring_stream *s, struct vm_area_struct *vma)
+{
+	int ret;
+
+	watch_begin(s, vma);
+	ret = map_slots(s, vma);
+	if (ret)
+		watch_end(s);
+	else if (s->watched)
+		sgring_gate_whole(&s->gate, true);
+	return ret;
+}
+
 static int map_owner(struct sgring_stream *s, struct vm_area_struct *vma, unsigned int region)
 {
 	int ret;
@@ -172,7 +241,7 @@ static int map_owner(struct sgring_stream *s, struct vm_area_struct *vma, unsign
 	else if (region == SGRING_REGION_USER)
 		ret = remap_vmalloc_range(vma, s->rings.user, 0);
 	else
-		ret = map_slots(s, vma);
+		ret = map_data(s, vma);
 	if (ret) {
 		atomic_set(&s->mapped[region], 0);
 		return ret;
