@@ -37,7 +37,7 @@
 static bool chunk_idle(const struct sgring_gate *gate, const struct sgring_chunk *chunk,
 		       unsigned int mappings)
 {
-	unsigned int whole = smp_load_acquire(&gate->whole);
+	unsigned int whole = smp_load_acquire(&gate->whole); /* as below */
 	int references = page_ref_count(chunk->page);
 
 	/* Ours; a mapping would have one too. */
