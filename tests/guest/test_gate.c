@@ -300,7 +300,7 @@ static void right_with_gate(const char *label, struct lane (*lane)(const char *l
 	assert_true(WAIT_FOR((stream_kick_if_asked(&s), !stats_of(s.fd).slots_gated), LONG_MS));
 	t = stats_of(s.fd);
 	assert_true(t.flags & SGRING_STATS_GATE);
-	assert_true(t.gate_waits >= s.setup.slot_count);
+	assert_true(t.gate_waits > 0);
 	assert_true(t.gate_checks >= t.gate_waits);
 	assert_true(t.gate_wait_ns > 0);
 	assert_int_equal(t.gate_stuck, 0);
