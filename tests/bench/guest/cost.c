@@ -2,7 +2,9 @@
 /*
  * cost: counts what it takes to exchange a slot; in the guest, under tests/vm/run --count
  *
- *   cost [--quick] [--only WAY]...
+ *   cost [--quick] [--only WAY]... [--symbols FILE]
+ *
+ * --symbols: copies the kernel's symbols to FILE first.
  *
  * Prints one JSON object a line, as part-driver does; see there for what is counted, and
  * bench-engine.c for the engine. Two ways of counting:
@@ -223,15 +225,19 @@ static struct result ready(const struct cost_way *way, const struct cost_case *c
 				knob(&channels[i], "totals", 0);
 			calls = calls_of(channels, way, c);
 			r.application = 0;
+			BENCH_MARK(BENCH_BEGIN, BENCH_OTHER);
 		}
 		for (i = 0; i < c->streams; i++)
 			knob(&channels[i], "step", c->batch);
 		for (i = 0; i < c->streams; i++) {
+			BENCH_MARK(BENCH_ENTER, BENCH_APPLICATION);
 			start = cost_ticks();
 			way->exchange(channels[i].stream, c->batch);
 			r.application += cost_ticks() - start - read_ticks;
+			BENCH_MARK(BENCH_LEAVE, BENCH_APPLICATION);
 		}
 	}
+	BENCH_MARK(BENCH_END, BENCH_OTHER);
 	t = totals_of(channels, c);
 	r.slots = (uint64_t)rounds * c->batch * c->streams;
 	r.callback = t.callback_ticks;
@@ -355,12 +361,14 @@ static struct result sleeping(const struct cost_way *way, const struct cost_case
 			calls = calls_of(channels, way, c);
 			slept = sleeps();
 			idle = *idle_ticks;
+			BENCH_MARK(BENCH_BEGIN, BENCH_OTHER);
 			start = cost_ticks();
 		}
 		for (i = 0; i < c->streams; i++)
 			way->exchange(channels[i].stream, c->batch);
 	}
 	busy = cost_ticks() - start - (*idle_ticks - idle) - busy;
+	BENCH_MARK(BENCH_END, BENCH_OTHER);
 	t = totals_of(channels, c);
 	r.callback = t.callback_ticks - before.callback_ticks;
 	r.engine = t.inside_ticks - before.inside_ticks + t.outside_ticks - before.outside_ticks;
@@ -388,8 +396,9 @@ static void print(const struct cost_way *way, const struct cost_case *c, const c
 	       (r->callback + r->application) / slots);
 	printf("\"callback_instructions\":%.1f,\"application_instructions\":%.1f,",
 	       r->callback / slots, r->application / slots);
-	printf("\"engine_instructions\":%.1f,\"calls_per_slot\":%.4f,\"sleeps_per_slot\":%.4f}}\n",
-	       r->engine / slots, r->calls / slots, r->sleeps / slots);
+	printf("\"engine_instructions\":%.1f,\"measured_slots\":%.0f,", r->engine / slots, slots);
+	printf("\"calls_per_slot\":%.4f,\"sleeps_per_slot\":%.4f}}\n",
+	       r->calls / slots, r->sleeps / slots);
 	fflush(stdout);
 }
 
@@ -418,6 +427,22 @@ static uint32_t cases_make(struct cost_case *cases, bool quick)
 	for (i = quick ? 1 : 0; i < (quick ? 2 : 3); i++)
 		cases[n++] = WITH(streams, streams[i]);
 	return n;
+}
+
+static void copy_symbols(const char *path)
+{
+	FILE *from = fopen("/proc/kallsyms", "r"), *to = fopen(path, "w");
+	char line[1024];
+
+	if (!from || !to)
+		cost_die("no symbols to %s: %m", path);
+	while (fgets(line, sizeof(line), from))
+		if (fputs(line, to) < 0)
+			cost_die("%s: %m", path);
+	fclose(from);
+	if (fclose(to))
+		cost_die("%s: %m", path);
+	sync();
 }
 
 static bool can(const struct cost_way *way, const struct cost_case *c)
@@ -465,8 +490,10 @@ int main(int argc, char **argv)
 			quick = true;
 		else if (!strcmp(argv[a], "--only") && a + 1 < argc)
 			only[n_only++] = argv[++a];
+		else if (!strcmp(argv[a], "--symbols") && a + 1 < argc)
+			copy_symbols(argv[++a]);
 		else
-			cost_die("usage: cost [--quick] [--only WAY]...");
+			cost_die("usage: cost [--quick] [--only WAY]... [--symbols FILE]");
 	}
 	check_ticks();
 	n = cases_make(cases, quick);

@@ -157,11 +157,21 @@ static struct channel *to_channel(struct dma_chan *chan)
 	return container_of(chan, struct channel, chan);
 }
 
+/* An operation begins. */
+static __always_inline u64 begin(void)
+{
+	u64 start = rdtsc();
+
+	BENCH_MARK(BENCH_ENTER, BENCH_ENGINE);
+	return start;
+}
+
 /* An operation that began at @start is over. */
 static __always_inline void account(struct channel *c, u64 start, enum operation operation)
 {
 	u64 ticks = call_ticks[operation] - read_ticks - start;
 
+	BENCH_MARK(BENCH_LEAVE, BENCH_ENGINE);
 	if (c->inside) {
 		c->nested_calls++;
 		c->nested += ticks + rdtsc();
@@ -175,7 +185,7 @@ static __always_inline void account(struct channel *c, u64 start, enum operation
 
 static dma_cookie_t engine_submit(struct dma_async_tx_descriptor *tx)
 {
-	u64 start = rdtsc();
+	u64 start = begin();
 	struct channel *c = to_channel(tx->chan);
 	struct transfer *t = container_of(tx, struct transfer, tx);
 	unsigned long flags;
@@ -198,7 +208,7 @@ static struct dma_async_tx_descriptor *
 engine_prep_slave_sg(struct dma_chan *chan, struct scatterlist *sgl, unsigned int count,
 		     enum dma_transfer_direction direction, unsigned long tx_flags, void *context)
 {
-	u64 start = rdtsc();
+	u64 start = begin();
 	struct channel *c = to_channel(chan);
 	struct dma_async_tx_descriptor *tx = NULL;
 	struct scatterlist *sg;
@@ -249,7 +259,7 @@ static void go(struct channel *c)
 
 static void engine_issue_pending(struct dma_chan *chan)
 {
-	u64 start = rdtsc();
+	u64 start = begin();
 	struct channel *c = to_channel(chan);
 	unsigned long flags;
 
@@ -362,14 +372,14 @@ static void call_back(struct channel *c, const struct dma_async_tx_descriptor *t
 	c->nested = 0;
 	c->nested_calls = 0;
 	c->inside = true;
-	barrier();
+	BENCH_MARK(BENCH_ENTER, BENCH_CALLBACK);
 	start = rdtsc();
 	if (callback_result)
 		callback_result(param, &result);
 	else if (callback)
 		callback(param);
 	end = rdtsc();
-	barrier();
+	BENCH_MARK(BENCH_LEAVE, BENCH_CALLBACK);
 	c->inside = false;
 	c->totals.callbacks++;
 	c->totals.callback_ticks += end - start - read_ticks - c->nested;

@@ -66,4 +66,22 @@ struct bench_slot {
 #define BENCH_QUEUE	_IO('b', 4)			/* the argument is an index */
 #define BENCH_DEQUEUE	_IOR('b', 5, struct bench_slot)
 
+/*
+ * For tests/bench/profile: an instruction that does nothing and says something to whoever looks on.
+ * A window begins and ends; the CPU works for a context, until it leaves it again.
+ */
+#define BENCH_MARK(operation, context)						\
+	({ __asm__ __volatile__(".byte 0x0f, 0x1f, 0x80; .long %c0"		\
+		: : "i" (BENCH_MARKS << 16 | (operation) << 8 | (context)) : "memory"); })
+#define BENCH_MARKS		0x5347
+#define BENCH_BEGIN		1
+#define BENCH_END		2
+#define BENCH_ENTER		3
+#define BENCH_LEAVE		4
+#define BENCH_OTHER		0	/* contexts */
+#define BENCH_CALLBACK		1
+#define BENCH_ENGINE		2
+#define BENCH_APPLICATION	3
+#define BENCH_CONTEXTS		4
+
 #endif /* SGRING_BENCH_H */
