@@ -33,6 +33,7 @@ struct sgring_share {
  * @data_map: slots
  * @shares: by slot; owner
  * @lent_slots: slots that a sender has
+ * @extra_holds: holds added, all slots together
  * @cancelled: no wait any more; written by anybody
  * @cancel_fd: an eventfd that says so; owner
  * @senders: the list
@@ -61,6 +62,7 @@ struct sgring {
 	void *data_map;
 	struct sgring_share *shares;
 	uint32_t lent_slots;
+	uint32_t extra_holds;
 	int cancelled;
 	int cancel_fd;
 	struct sgring_tx *senders;
@@ -139,6 +141,19 @@ static inline int sgring_owner_only(const struct sgring *s)
 static inline uint32_t sgring_state(const struct sgring *s)
 {
 	return sgring_load_acquire(&s->rings.cq.kernel->state);
+}
+
+/* Every hold of the slot is a sender's. */
+static inline bool sgring_all_lent(const struct sgring_share *share)
+{
+	return share->lent > share->extra;
+}
+
+/* May the inline calls go by themselves (batch.c)? After each change of one of these. */
+static inline void sgring_look_plain(struct sgring *s)
+{
+	s->rings.plain_slots = s->owner && !s->lent_slots && !s->extra_holds && !s->sender_error ?
+			       s->geometry.slot_count : 0;
 }
 
 static inline uint64_t sgring_held(const struct sgring *s)

@@ -215,6 +215,8 @@ struct sgring_rings {
 	uint64_t failed_slots;
 	uint64_t returned;
 	uint64_t ends;			/* end-of-stream entries consumed */
+	uint32_t plain_slots;		/* slots; 0: the inline calls must ask the library */
+	uint32_t reserved;
 };
 
 /* The rings are the first thing in a stream. */
@@ -291,35 +293,17 @@ int sgring_start(struct sgring *stream);
  */
 int sgring_stop(struct sgring *stream, uint32_t flags, uint32_t timeout_ms);
 
-/**
- * sgring_next() - take the next slot
- * @stream: an owner's
- * @slot: written
- * @timeout_ms: 0: do not wait; negative: for ever
- *
- * Return: 0; -ETIMEDOUT; -ENODATA the stream has ended, @slot holds the
- * end-of-stream entry if this call has taken it; -ENODEV the device is gone;
- * -EBADFD never started; -EINTR a signal; once, the error of a sender that failed.
- */
-int sgring_next(struct sgring *stream, struct sgring_slot *slot, int timeout_ms);
-
-/**
- * sgring_return() - give a slot back to be filled again; any order
- * @stream: an owner's
- * @slot: its index and cookie are used
- *
- * Who then waits in other ways than by this library calls sgring_flush() first.
- *
- * Return: 0; -EINVAL not a slot; -ENOBUFS more slots returned than there are.
- */
-int sgring_return(struct sgring *stream, const struct sgring_slot *slot);
-
 /** sgring_tune() - SGRING_TUNE; what is in force is written back */
 int sgring_tune(struct sgring *stream, struct sgring_tune *tune);
 
 /*
  * The batch calls: no system call unless said. See sgring_batch(3).
  */
+
+/* What the inline calls leave to the library; not to be called otherwise. */
+int sgring_next_any(struct sgring *stream, struct sgring_slot *slot, int timeout_ms);
+int sgring_put_any(struct sgring *stream, uint32_t index, uint64_t cookie);
+void sgring_consume_any(struct sgring *stream, uint32_t n);
 
 /**
  * sgring_wait() - wait until the CQ has an entry
@@ -376,32 +360,32 @@ sgring_slot_of(struct sgring *s, const struct sgring_cqe *e, struct sgring_slot 
 	slot->reserved = 0;
 }
 
+/* What breaks the run of entries: bytes are lost before it, or none follow. */
+#define SGRING_BREAKS	(SGRING_CQE_GAP | SGRING_CQE_EOS)
+
 /** sgring_consume() - be done with the first n entries (n <= sgring_ready()) */
 static inline void sgring_consume(struct sgring *s, uint32_t n)
 {
 	struct sgring_rings *r = sgring_rings(s);
-	uint32_t i;
+	const struct sgring_cqe *e = sgring_cq_peek(&r->cq, 0);
+	uint32_t flags = 0, status = 0, i;
+	uint64_t begin = e->position_bytes;
 
 	for (i = 0; i < n; i++) {
-		const struct sgring_cqe *e = sgring_cq_peek(&r->cq, i);
-
-		if (e->position_bytes > r->end_position)
-			r->lost_bytes += e->position_bytes - r->end_position;
-		r->end_position = e->position_bytes + e->length_bytes;
-		if (e->flags & SGRING_CQE_EOS) {
-			r->ends++;
-			r->end_position = 0;
-			continue;
-		}
-		r->slots++;
-		r->bytes += e->length_bytes;
-		r->failed_slots += e->status < 0;
+		e = sgring_cq_peek(&r->cq, i);
+		flags |= e->flags;
+		status |= (uint32_t)e->status;
 	}
+	/* In a run without breaks each entry begins where the one before it ends. */
+	if (__builtin_expect(!n || flags & SGRING_BREAKS || status || begin != r->end_position, 0)) {
+		sgring_consume_any(s, n);
+		return;
+	}
+	r->end_position = e->position_bytes + e->length_bytes;
+	r->bytes += r->end_position - begin;
+	r->slots += n;
 	sgring_cq_consume(&r->cq, n);
 }
-
-/** sgring_put() - return a slot with the next publish or flush; -ENOBUFS: too many */
-int sgring_put(struct sgring *stream, uint32_t index, uint64_t cookie);
 
 /* The kernel asks to be kicked; not for what it has taken meanwhile. */
 static inline int sgring_answer(struct sgring *s)
@@ -433,6 +417,92 @@ static inline int sgring_flush(struct sgring *s)
 {
 	return __builtin_expect(sgring_sq_submit(&sgring_rings(s)->sq), 0) ? sgring_answer(s) : 0;
 }
+
+/* The library has these three as symbols too, for other languages. */
+#ifdef SGRING_NO_INLINE
+int sgring_next(struct sgring *stream, struct sgring_slot *slot, int timeout_ms);
+int sgring_put(struct sgring *stream, uint32_t index, uint64_t cookie);
+int sgring_return(struct sgring *stream, const struct sgring_slot *slot);
+#else
+
+/**
+ * sgring_next() - take the next slot
+ * @stream: an owner's
+ * @slot: written; if there is none, its index is SGRING_NO_SLOT
+ * @timeout_ms: 0: do not wait; negative: for ever
+ *
+ * Return: 0; -ETIMEDOUT; -ENODATA the stream has ended, @slot holds the
+ * end-of-stream entry if this call has taken it; -ENODEV the device is gone;
+ * -EBADFD never started; -EINTR a signal; once, the error of a sender that failed.
+ */
+static inline int sgring_next(struct sgring *s, struct sgring_slot *slot, int timeout_ms)
+{
+	const struct sgring_cqe *e = NULL;
+	struct sgring_slot other;
+	int err;
+
+	if (__builtin_expect(sgring_rings(s)->plain_slots && sgring_ready(s), 1))
+		e = sgring_peek(s, 0);
+	if (__builtin_expect(!e || e->flags & SGRING_CQE_EOS, 0)) {
+		/* Not into *slot, which so can live in registers. */
+		__builtin_memset(&other, 0, sizeof(other));
+		other.index = SGRING_NO_SLOT;
+		err = sgring_next_any(s, &other, timeout_ms);
+		*slot = other;
+		return err;
+	}
+	sgring_slot_of(s, e, slot);
+	sgring_consume(s, 1);
+	return 0;
+}
+
+/** sgring_put() - return a slot with the next publish or flush; -ENOBUFS: too many */
+static inline int sgring_put(struct sgring *s, uint32_t index, uint64_t cookie)
+{
+	struct sgring_rings *r = sgring_rings(s);
+	struct sgring_sqe *e;
+
+	if (__builtin_expect(index >= r->plain_slots || !sgring_sq_room(&r->sq), 0))
+		return sgring_put_any(s, index, cookie);
+	/* The rest of it is 0 since the set-up. */
+	e = (struct sgring_sqe *)(void *)(r->sq.entries +
+		sgring_ring_offset(r->sq.producer++, r->sq.count, r->sq.stride));
+	e->cookie = cookie;
+	e->slot = index;
+	r->returned++;
+	return 0;
+}
+
+/**
+ * sgring_return() - give a slot back to be filled again; any order
+ * @stream: an owner's
+ * @slot: its index and cookie are used
+ *
+ * Who then waits in other ways than by this library calls sgring_flush() first.
+ *
+ * Return: 0; -EINVAL not a slot; -ENOBUFS more slots returned than there are.
+ */
+static inline int sgring_return(struct sgring *s, const struct sgring_slot *slot)
+{
+	int err = sgring_put(s, slot->index, slot->cookie);
+
+	return err ? err : sgring_publish(s);
+}
+
+#endif /* SGRING_NO_INLINE */
+
+/**
+ * sgring_return_ready() - be done with the first n entries, and return their slots
+ * @stream: an owner's
+ * @n: at most sgring_ready()
+ *
+ * The same as sgring_put() for each slot with its cookie, sgring_consume() and
+ * sgring_publish(), but faster. Entries at the end of a stream have no slot.
+ *
+ * Return: 0; -EINVAL so many are not ready, or one is being sent (the others are
+ * returned); -ENOBUFS more slots returned than there are.
+ */
+int sgring_return_ready(struct sgring *stream, uint32_t n);
 
 /*
  * Looking. The sized calls fill in no more than the caller knows of; use the

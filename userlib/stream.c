@@ -275,6 +275,7 @@ int sgring_open_backend(struct sgring **stream, const char *name,
 		release(s);
 		return err;
 	}
+	sgring_look_plain(s);
 	*stream = s;
 	return 0;
 }

@@ -52,6 +52,7 @@ static void take(struct sgring_tx *t, uint32_t slot)
 	struct sgring_share *share = &t->stream->shares[slot];
 
 	t->stream->lent_slots += !share->lent++;
+	sgring_look_plain(t->stream);
 	t->with[slot] = true;
 	t->held++;
 }
@@ -61,6 +62,7 @@ static void give_back(struct sgring_tx *t, const struct sgring_slot *slot)
 	struct sgring_share *share = &t->stream->shares[slot->index];
 
 	t->stream->lent_slots -= !--share->lent;
+	sgring_look_plain(t->stream);
 	t->with[slot->index] = false;
 	t->held--;
 	t->given++;
@@ -74,9 +76,12 @@ int sgring_hold(struct sgring *s, uint32_t index)
 
 	if (!err)
 		err = sgring_check_held(s, index);
-	if (!err)
-		s->shares[index].extra++;
-	return err;
+	if (err)
+		return err;
+	s->shares[index].extra++;
+	s->extra_holds++;
+	sgring_look_plain(s);
+	return 0;
 }
 
 /* --- items */
@@ -179,6 +184,7 @@ static void has_failed(struct sgring_tx *t, int err)
 {
 	give_up(t, err);
 	t->stream->sender_error = err;
+	sgring_look_plain(t->stream);
 	memcpy(t->stream->sender_message, t->why, sizeof(t->why));
 }
 

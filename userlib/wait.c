@@ -171,6 +171,7 @@ int sgring_sender_failed(struct sgring *s)
 	int err = s->sender_error;
 
 	s->sender_error = 0;
+	sgring_look_plain(s);
 	return sgring_fail(-err, "%s", s->sender_message);
 }
 
@@ -261,28 +262,6 @@ int sgring_wait(struct sgring *s, int timeout_ms)
 	return err;
 }
 
-int sgring_next(struct sgring *s, struct sgring_slot *slot, int timeout_ms)
-{
-	int err;
-
-	if (!s->owner || s->sender_error || !sgring_ready(s)) {
-		err = sgring_wait(s, timeout_ms);
-		if (err)
-			return err;
-	}
-	sgring_slot_of(s, sgring_peek(s, 0), slot);
-	sgring_consume(s, 1);
-	if (!(slot->flags & SGRING_EOS))
-		return 0;
-	return sgring_fail(ENODATA, "the stream has ended%s", slot->status ? ", not as asked" : "");
-}
-
-/* Every hold of the slot is a sender's. */
-static bool all_lent(const struct sgring_share *share)
-{
-	return share->lent > share->extra;
-}
-
 int sgring_check_held(const struct sgring *s, uint32_t index)
 {
 	if (index >= s->geometry.slot_count)
@@ -290,42 +269,10 @@ int sgring_check_held(const struct sgring *s, uint32_t index)
 				   s->geometry.slot_count);
 	if (sgring_load_relaxed(&sgring_slot_info(s, index)->state) != SGRING_SLOT_APP)
 		return sgring_fail(EINVAL, "slot %u is not with the application", index);
-	if (all_lent(&s->shares[index]))
+	if (sgring_all_lent(&s->shares[index]))
 		return sgring_fail(EINVAL, "slot %u is being sent already; sgring_hold() it first, once for each further receiver",
 				   index);
 	return 0;
-}
-
-int sgring_put(struct sgring *s, uint32_t index, uint64_t cookie)
-{
-	struct sgring_sqe *e;
-
-	if (!s->owner)
-		return sgring_owner_only(s);
-	if (index >= s->geometry.slot_count)
-		return sgring_fail(EINVAL, "%u is not one of %u slots", index,
-				   s->geometry.slot_count);
-	if (all_lent(&s->shares[index]))
-		return sgring_fail(EINVAL, "slot %u is being sent", index);
-	if (s->shares[index].extra) {
-		s->shares[index].extra--;
-		return 0;
-	}
-	e = sgring_sq_reserve(&s->rings.sq);
-	if (!e)
-		return sgring_fail(ENOBUFS, "slot %u: the SQ is full, some slot was returned twice",
-				   index);
-	e->slot = index;
-	e->cookie = cookie;
-	s->rings.returned++;
-	return 0;
-}
-
-int sgring_return(struct sgring *s, const struct sgring_slot *slot)
-{
-	int err = sgring_put(s, slot->index, slot->cookie);
-
-	return err ? err : sgring_publish(s);
 }
 
 int sgring_kick(struct sgring *s)

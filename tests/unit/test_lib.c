@@ -16,6 +16,12 @@
 #include "pattern.h"
 #include "sim.h"
 
+/* The library's own copies of what is inline. */
+extern int sgring_next_symbol(struct sgring *s, struct sgring_slot *slot, int timeout_ms)
+	__asm__("sgring_next");
+extern int sgring_return_symbol(struct sgring *s, const struct sgring_slot *slot)
+	__asm__("sgring_return");
+
 static uint64_t now_ms(void)
 {
 	struct timespec t;
@@ -577,6 +583,185 @@ static void batch_calls_keep_the_accounts(void **state)
 	sim_free(sim);
 }
 
+/* What a stream tells: each way of taking and returning must come to the same. */
+struct account {
+	struct sgring_counters counters;
+	uint64_t seen, lengths, positions, cookies;
+};
+
+static void note(struct account *a, const struct sgring_cqe *e)
+{
+	a->seen++;
+	a->lengths += e->length_bytes;
+	a->positions += e->position_bytes;
+	a->cookies += e->cookie;
+}
+
+/* By sgring_return_ready(), @batch entries at a time; 0: each by sgring_put(). */
+static struct account account_of(const struct sim_plan *plan, uint32_t batch)
+{
+	struct account a = { 0 };
+	const struct sgring_cqe *e;
+	struct sgring *s;
+	struct sim *sim;
+	uint32_t n, i;
+
+	sim = sim_new();
+	sim->plan = *plan;
+	s = started(sim, NULL);
+	/* Different cookies go round. */
+	for (i = 0; i < 16; i++) {
+		struct sgring_slot b;
+
+		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		b.cookie = 1ULL << (2 * b.index);
+		assert_int_equal(sgring_return(s, &b), 0);
+	}
+	while (!sgring_wait(s, 5000)) {
+		n = sgring_ready(s);
+		if (batch && n > batch)
+			n = batch;
+		for (i = 0; i < n; i++) {
+			e = sgring_peek(s, i);
+			if (e->flags & SGRING_CQE_EOS)
+				continue;
+			note(&a, e);
+			if (!batch)
+				assert_int_equal(sgring_put(s, e->slot, e->cookie), 0);
+		}
+		if (batch) {
+			assert_int_equal(sgring_return_ready(s, n), 0);
+		} else {
+			sgring_consume(s, n);
+			assert_int_equal(sgring_publish(s), 0);
+		}
+	}
+	sgring_counters(s, &a.counters);
+	a.counters.kicks = a.counters.polls = 0;	/* these are a matter of time */
+	sgring_close(s);
+	assert_int_equal(stats_of(sim).sq_bad, 0);
+	assert_int_equal(stats_of(sim).index_bad, 0);
+	sim_free(sim);
+	return a;
+}
+
+static void returning_what_is_ready_comes_to_the_same_as_putting_each(void **state)
+{
+	static const uint32_t batches[] = { 1, 3, 7, 16 };
+	struct account by_put, by_ready;
+	struct sim_plan plan;
+	struct sim *sim;
+	unsigned int kind, i;
+
+	(void)state;
+	sim = sim_new();
+	for (kind = 0; kind < 5; kind++) {
+		plan = sim->plan;
+		plan.end_at = 400;
+		if (kind == 1) {
+			plan.gap_at = 100;
+			plan.gap_bytes = 777;
+		} else if (kind == 2) {
+			plan.fail_at = 101;
+		} else if (kind == 3) {
+			plan.eop_at = 102;
+		} else if (kind == 4) {
+			plan.first_index = 0xffffffffU - 200;
+			plan.extra_stride = 32;
+		}
+		by_put = account_of(&plan, 0);
+		assert_int_equal(by_put.seen, 400 - 16);
+		assert_int_equal(by_put.counters.slots, 400);
+		assert_int_equal(by_put.counters.held, 0);
+		assert_true(by_put.counters.lost_bytes == (kind == 1 ? 777 : 0));
+		assert_int_equal(by_put.counters.failed_slots, kind == 2);
+		for (i = 0; i < 4; i++) {
+			by_ready = account_of(&plan, batches[i]);
+			assert_memory_equal(&by_ready, &by_put, sizeof(by_put));
+		}
+	}
+	sim_free(sim);
+}
+
+static void returning_more_than_is_ready_is_refused(void **state)
+{
+	struct sgring_counters c;
+	struct sgring *s;
+	struct sim *sim;
+	uint32_t n;
+
+	(void)state;
+	sim = sim_new();
+	sim->plan.pause_at = 3;
+	s = started(sim, NULL);
+	assert_int_equal(sgring_wait(s, 5000), 0);
+	assert_int_equal(sgring_return_ready(s, 0), 0);
+	n = sgring_ready(s);
+	assert_int_equal(sgring_return_ready(s, 4), -EINVAL);
+	sgring_counters(s, &c);
+	assert_int_equal(c.returned, 0);
+	assert_int_equal(sgring_return_ready(s, n), 0);
+	sgring_counters(s, &c);
+	assert_int_equal(c.returned, n);
+	sgring_close(s);
+	sim_free(sim);
+}
+
+/* A slot with two holders goes back with the second; the fast way must see that. */
+static void returning_what_is_ready_minds_holds(void **state)
+{
+	const struct sgring_cqe *e;
+	struct sgring_counters c;
+	struct sgring *s;
+	struct sim *sim;
+	uint32_t slot;
+
+	(void)state;
+	sim = sim_new();
+	sim->plan.pause_at = 1;
+	s = started(sim, NULL);
+	assert_int_equal(sgring_wait(s, 5000), 0);
+	e = sgring_peek(s, 0);
+	slot = e->slot;
+	assert_int_equal(sgring_hold(s, slot), 0);
+	assert_int_equal(sgring_return_ready(s, 1), 0);
+	sgring_counters(s, &c);
+	assert_int_equal(c.returned, 0);
+	assert_int_equal(c.held, 1);
+	assert_int_equal(sgring_put(s, slot, 0), 0);
+	sgring_counters(s, &c);
+	assert_int_equal(c.returned, 1);
+	assert_int_equal(c.held, 0);
+	sgring_close(s);
+	sim_free(sim);
+}
+
+/* The library has symbols of what is inline here; they do the same. */
+static void inline_calls_are_in_the_library_too(void **state)
+{
+	int (*next)(struct sgring *s, struct sgring_slot *slot, int timeout_ms);
+	int (*give_back)(struct sgring *s, const struct sgring_slot *slot);
+	struct sgring_slot b;
+	struct sgring *s;
+	struct sim *sim;
+	uint64_t i;
+
+	(void)state;
+	next = sgring_next_symbol;
+	give_back = sgring_return_symbol;
+	sim = sim_new();
+	sim->plan.end_at = 100;
+	s = started(sim, NULL);
+	for (i = 0; i < 100; i++) {
+		assert_int_equal(next(s, &b, 5000), 0);
+		assert_int_equal(b.sequence, i);
+		assert_int_equal(give_back(s, &b), 0);
+	}
+	assert_int_equal(next(s, &b, 5000), -ENODATA);
+	assert_int_equal(sgring_close(s), 0);
+	sim_free(sim);
+}
+
 static void wrong_returns_are_refused_by_name(void **state)
 {
 	struct sgring_slot b = { .index = 16 };
@@ -937,6 +1122,10 @@ int main(void)
 		cmocka_unit_test(slow_application_makes_no_system_calls),
 		cmocka_unit_test(slow_device_costs_one_poll_per_batch),
 		cmocka_unit_test(batch_calls_keep_the_accounts),
+		cmocka_unit_test(returning_what_is_ready_comes_to_the_same_as_putting_each),
+		cmocka_unit_test(returning_more_than_is_ready_is_refused),
+		cmocka_unit_test(returning_what_is_ready_minds_holds),
+		cmocka_unit_test(inline_calls_are_in_the_library_too),
 		cmocka_unit_test(wrong_returns_are_refused_by_name),
 		cmocka_unit_test(kernel_message_of_a_refused_setup_is_passed_on),
 		cmocka_unit_test(options_that_are_too_short_or_unknown_are_refused),
