@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SLOTS 256U
+#define SLOTS 128U
 #define SLOT_BYTES 4096U
 
 /*
@@ -31,7 +31,6 @@ struct learnt {
 
 struct ring {
 	const char *name;
-	uint32_t batch_max;	/* the largest batch it is for */
 	int (*open)(struct ring *r);
 	void (*close)(struct ring *r);
 	/* The application: take what is there, at most @batch, and return it. How many. */
@@ -41,6 +40,6 @@ struct ring {
 	void *priv;
 };
 
-extern struct ring ring_sgring, ring_sgring_next, ring_xdp, ring_xdp_wakeup, ring_uring;
+extern struct ring ring_sgring, ring_sgring_put, ring_xdp, ring_xdp_wakeup, ring_uring;
 
 #endif /* BENCH_RING_H */

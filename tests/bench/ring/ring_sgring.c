@@ -4,8 +4,10 @@
  * other: the library's back end (userlib/backend.h) is played here, and gives it
  * the layout that the driver makes.
  *
- * Twice: "sgring" is the batch calls (sgring_batch(3)); "sgring-next" is
- * sgring_next() and sgring_return(), which take one slot at a time.
+ * Twice: "sgring" returns what it takes in the same order, one slot at a time by
+ * sgring_next() and sgring_return(), many by sgring_peek() and
+ * sgring_return_ready(); "sgring-put" returns each slot by sgring_put(), as who
+ * returns them in another order does.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -125,7 +127,7 @@ static int sgring_ring_open(struct ring *r)
 	p->user = (void *)p->user_map;
 	p->cqes = (void *)(p->kernel_map + geometry.cq_offset);
 	p->sqes = (void *)(p->user_map + geometry.sq_offset);
-	if (sgring_open_backend(&p->stream, "played", NULL, &p->be) || sgring_start(p->stream))
+	if (sgring_open_backend(&p->stream, "played", SGRING_OPTIONS(.waiting = SGRING_SPIN), &p->be) || sgring_start(p->stream))
 		return -1;
 	/* All slots are the kernel's to begin with. */
 	for (i = 0; i < SLOTS; i++)
@@ -145,9 +147,11 @@ static void sgring_ring_close(struct ring *r)
 	free(p);
 }
 
-static uint32_t batch_turn(struct ring *r, uint32_t batch, struct learnt *l)
+/* Slots go back in any order: each by itself. */
+static uint32_t put_turn(struct ring *r, uint32_t batch, struct learnt *l)
 {
 	struct sgring *s = ((struct played *)r->priv)->stream;
+	uint64_t indices = 0, bytes = 0, positions = 0;
 	uint32_t n = sgring_ready(s), i;
 	struct sgring_slot slot;
 
@@ -157,27 +161,27 @@ static uint32_t batch_turn(struct ring *r, uint32_t batch, struct learnt *l)
 		n = batch;
 	for (i = 0; i < n; i++) {
 		sgring_slot_of(s, sgring_peek(s, i), &slot);
-		l->indices += slot.index;
-		l->bytes += slot.length;
-		l->positions += slot.position;
+		indices += slot.index;
+		bytes += slot.length;
+		positions += slot.position;
 		if (sgring_put(s, slot.index, slot.cookie))
 			l->failed++;
 	}
 	sgring_consume(s, n);
-	if (sgring_flush(s))
+	if (sgring_publish(s))
 		l->failed++;
+	l->indices += indices;
+	l->bytes += bytes;
+	l->positions += positions;
 	return n;
 }
 
-static uint32_t next_turn(struct ring *r, uint32_t batch, struct learnt *l)
+/* Two programs, not two branches of one: each has its registers to itself. */
+static __attribute__((noinline)) uint32_t one(struct sgring *s, struct learnt *l)
 {
-	struct sgring *s = ((struct played *)r->priv)->stream;
 	struct sgring_slot slot;
 
-	(void)batch;
-	if (!sgring_ready(s))
-		return 0;
-	if (sgring_next(s, &slot, 0)) {
+	if (sgring_next(s, &slot, -1)) {
 		l->failed++;
 		return 0;
 	}
@@ -187,6 +191,37 @@ static uint32_t next_turn(struct ring *r, uint32_t batch, struct learnt *l)
 	if (sgring_return(s, &slot))
 		l->failed++;
 	return 1;
+}
+
+static __attribute__((noinline)) uint32_t many(struct sgring *s, uint32_t batch, struct learnt *l)
+{
+	uint64_t indices = 0, bytes = 0, positions = 0;
+	uint32_t n = sgring_ready(s), i;
+
+	if (!n)
+		return 0;
+	if (n > batch)
+		n = batch;
+	for (i = 0; i < n; i++) {
+		const struct sgring_cqe *e = sgring_peek(s, i);
+
+		indices += e->slot;
+		bytes += e->length_bytes;
+		positions += e->position_bytes;
+	}
+	if (sgring_return_ready(s, n))
+		l->failed++;
+	l->indices += indices;
+	l->bytes += bytes;
+	l->positions += positions;
+	return n;
+}
+
+static uint32_t sgring_turn(struct ring *r, uint32_t batch, struct learnt *l)
+{
+	struct sgring *s = ((struct played *)r->priv)->stream;
+
+	return batch == 1 ? one(s, l) : many(s, batch, l);
 }
 
 static uint32_t sgring_kernel_turn(struct ring *r)
@@ -213,10 +248,10 @@ static uint32_t sgring_kernel_turn(struct ring *r)
 }
 
 struct ring ring_sgring = {
-	.name = "sgring", .batch_max = 64, .open = sgring_ring_open, .close = sgring_ring_close,
-	.turn = batch_turn, .kernel_turn = sgring_kernel_turn,
+	.name = "sgring", .open = sgring_ring_open, .close = sgring_ring_close,
+	.turn = sgring_turn, .kernel_turn = sgring_kernel_turn,
 };
-struct ring ring_sgring_next = {
-	.name = "sgring-next", .batch_max = 1, .open = sgring_ring_open, .close = sgring_ring_close,
-	.turn = next_turn, .kernel_turn = sgring_kernel_turn,
+struct ring ring_sgring_put = {
+	.name = "sgring-put", .open = sgring_ring_open, .close = sgring_ring_close,
+	.turn = put_turn, .kernel_turn = sgring_kernel_turn,
 };

@@ -95,14 +95,15 @@ static uint32_t uring_turn(struct ring *r, uint32_t batch, struct learnt *l)
 {
 	struct io_uring *ring = &((struct uring *)r->priv)->ring;
 	struct io_uring_cqe *cqe;
+	uint64_t indices = 0, bytes = 0, positions = 0, position = l->position;
 	struct io_uring_sqe *sqe;
 	uint32_t head, n = 0;
 
 	io_uring_for_each_cqe(ring, head, cqe) {
-		l->indices += cqe->user_data;
-		l->bytes += (uint32_t)cqe->res;
-		l->positions += l->position;
-		l->position += (uint32_t)cqe->res;
+		indices += cqe->user_data;
+		bytes += (uint32_t)cqe->res;
+		positions += position;
+		position += (uint32_t)cqe->res;
 		sqe = io_uring_get_sqe(ring);
 		if (!sqe) {
 			l->failed++;
@@ -118,6 +119,10 @@ static uint32_t uring_turn(struct ring *r, uint32_t batch, struct learnt *l)
 	io_uring_cq_advance(ring, n);
 	if (io_uring_submit(ring) < 0)
 		l->failed++;
+	l->indices += indices;
+	l->bytes += bytes;
+	l->positions += positions;
+	l->position = position;
 	return n;
 }
 
@@ -143,6 +148,6 @@ static uint32_t uring_kernel_turn(struct ring *r)
 }
 
 struct ring ring_uring = {
-	.name = "uring", .batch_max = 64, .open = uring_open, .close = uring_close,
+	.name = "uring", .open = uring_open, .close = uring_close,
 	.turn = uring_turn, .kernel_turn = uring_kernel_turn,
 };

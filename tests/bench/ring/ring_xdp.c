@@ -88,6 +88,7 @@ static void xdp_close(struct ring *r)
 static inline __attribute__((always_inline)) uint32_t
 turn(struct xdp *x, uint32_t batch, struct learnt *l, bool wakeup)
 {
+	uint64_t indices = 0, bytes = 0, positions = 0, position = l->position;
 	uint32_t from, to, n, i;
 
 	n = xsk_ring_cons__peek(&x->rx, batch, &from);
@@ -101,16 +102,20 @@ turn(struct xdp *x, uint32_t batch, struct learnt *l, bool wakeup)
 	for (i = 0; i < n; i++) {
 		const struct xdp_desc *d = xsk_ring_cons__rx_desc(&x->rx, from + i);
 
-		l->indices += d->addr / SLOT_BYTES;
-		l->bytes += d->len;
-		l->positions += l->position;
-		l->position += d->len;
+		indices += d->addr / SLOT_BYTES;
+		bytes += d->len;
+		positions += position;
+		position += d->len;
 		*xsk_ring_prod__fill_addr(&x->fill, to + i) = d->addr;
 	}
 	xsk_ring_cons__release(&x->rx, n);
 	xsk_ring_prod__submit(&x->fill, n);
 	if (wakeup && xsk_ring_prod__needs_wakeup(&x->fill))
 		l->failed++;
+	l->indices += indices;
+	l->bytes += bytes;
+	l->positions += positions;
+	l->position = position;
 	return n;
 }
 
@@ -144,10 +149,10 @@ static uint32_t xdp_kernel_turn(struct ring *r)
 }
 
 struct ring ring_xdp = {
-	.name = "xdp", .batch_max = 64, .open = xdp_open, .close = xdp_close,
+	.name = "xdp", .open = xdp_open, .close = xdp_close,
 	.turn = xdp_turn, .kernel_turn = xdp_kernel_turn,
 };
 struct ring ring_xdp_wakeup = {
-	.name = "xdp-wakeup", .batch_max = 64, .open = xdp_open, .close = xdp_close,
+	.name = "xdp-wakeup", .open = xdp_open, .close = xdp_close,
 	.turn = xdp_turn_wakeup, .kernel_turn = xdp_kernel_turn,
 };
