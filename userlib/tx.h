@@ -33,7 +33,8 @@
 #include "internal.h"
 #include "sgring_frame.h"
 
-#define SGRING_TX_IOVS 128	/* of a message */
+#define SGRING_TX_SEGMENTS 64U	/* datagrams in a message: UDP_MAX_SEGMENTS */
+#define SGRING_TX_IOVS (2 * SGRING_TX_SEGMENTS)	/* of a message */
 
 /* Why nothing more can be handed over now: what to wait for. */
 enum sgring_tx_blocked {
@@ -69,32 +70,41 @@ struct sgring_tx_item {
 };
 
 /**
- * struct sgring_tx_message - some bytes of one item, to be sent with one call
- * @iov: where they are; it stays there until they are let go of
+ * struct sgring_tx_message - what is sent with one call: bytes of one item, or, as datagrams,
+ *	of several that follow each other
  * @iovs: how many
+ * @items: how many items
  * @header: bytes of frames in it; in iov[0] unless they are datagrams
- * @data: bytes of the slot in it
- * @end: the item's position behind it: @from of the next one
- * @last: the item ends with it
+ * @data: bytes of slots in it
+ * @end: the last item's position behind it: @from of the next one
+ * @last: that item ends with it, as those before it do
+ * @iov: where they are; it stays there until they are let go of
  */
 struct sgring_tx_message {
-	struct iovec iov[SGRING_TX_IOVS];
 	unsigned int iovs;
+	uint32_t items;
 	size_t header;
 	size_t data;
 	uint64_t end;
 	bool last;
+	struct iovec iov[SGRING_TX_IOVS];
+};
+
+/* Items that are lent together: as many, from this number on. */
+struct sgring_loan {
+	uint32_t first;
+	uint32_t items;		/* 0: let go of */
 };
 
 /**
- * struct sgring_loans - pieces lent, by the number the kernel gives them
- * @slot_of: what each is a piece of, a ring; SGRING_NO_SLOT: let go of
+ * struct sgring_loans - what is lent, by the number the kernel gives it
+ * @ring: of them
  * @room: its size, a power of two
  * @first: oldest number not let go of
- * @next: number of the next piece
+ * @next: number of the next loan
  */
 struct sgring_loans {
-	uint32_t *slot_of;
+	struct sgring_loan *ring;
 	uint32_t room;
 	uint32_t first;
 	uint32_t next;
@@ -323,14 +333,18 @@ void sgring_tx_entry_frame(const struct sgring_tx_item *item, uint64_t from, uin
 
 /*
  * The message that begins at @from of item @number (its done, or the end of a
- * message before it). False: something has to be let go of first
- * (SGRING_TX_LIMIT). Messages may be prepared ahead, in order, and again.
+ * message before it), and goes no further than @end of item @last, if it comes so far.
+ * False: something has to be let go of first (SGRING_TX_LIMIT). Messages may be prepared
+ * ahead, in order, and again.
  */
-bool sgring_tx_message(struct sgring_tx *tx, uint32_t number, uint64_t from,
-		       struct sgring_tx_message *m);
-/* @bytes of it were accepted: sgring_tx_took(), and the figures. */
-void sgring_tx_accepted(struct sgring_tx *tx, struct sgring_tx_item *item,
-			const struct sgring_tx_message *m, size_t bytes);
+bool sgring_tx_message(struct sgring_tx *tx, uint32_t number, uint64_t from, uint32_t last,
+		       uint64_t end, struct sgring_tx_message *m);
+/* @bytes of it, which begins in this item, were accepted: sgring_tx_took(), and the figures. */
+void sgring_tx_accepted(struct sgring_tx *tx, uint32_t number, const struct sgring_tx_message *m,
+			size_t bytes);
+/* sgring_tx_lend() and sgring_tx_let_go() for so many items. */
+void sgring_tx_lend_all(struct sgring_tx *tx, uint32_t number, uint32_t items);
+void sgring_tx_let_go_all(struct sgring_tx *tx, uint32_t number, uint32_t items);
 /*
  * Datagrams: is a hello due before this item? Then it is sent, copied, when no send
  * is in flight. What sendmsg gives; 0 or more: all right.
@@ -373,12 +387,12 @@ static inline uint32_t sgring_loans_out(const struct sgring_loans *l)
 }
 /* Make sure that one more can be lent; -ENOMEM. */
 int sgring_loans_reserve(struct sgring_loans *l);
-void sgring_loans_add(struct sgring_loans *l, uint32_t slot);
+void sgring_loans_add(struct sgring_loans *l, uint32_t first, uint32_t items);
 /*
  * Numbers @low to @high are let go of; @done is called for each that was lent.
  * Returns how many; -EPROTO if some were never lent or let go of before.
  */
 int sgring_loans_done(struct sgring_loans *l, uint32_t low, uint32_t high,
-		      void (*done)(void *context, uint32_t slot), void *context);
+		      void (*done)(void *context, const struct sgring_loan *loan), void *context);
 
 #endif /* SGRING_TX_H */

@@ -5,7 +5,10 @@
  * TCP: a message is [hello] [entry] data.
  *
  * UDP: a datagram is a hello, or an entry with a part of a slot; as many of them
- * as the kernel takes make one message (UDP_SEGMENT), where that works.
+ * as the kernel takes make one message (UDP_SEGMENT), where that works: of several
+ * slots, if each is so many whole datagrams. All but a message's last are equally long.
+ * What the network does with them costs about as much for each message, however
+ * long, and however many datagrams it is.
  *
  * Frames are written into memory of the sender's own, an area for each item, which
  * stays as it is until the item is gone. It is mapped, not allocated: when it is
@@ -26,7 +29,7 @@
 #define HELLO_NS (1000 * SGRING_MS_NS)	/* from one to the next; less at the beginning */
 #define FIRST_HELLO_NS SGRING_MS_NS
 #define FRAGMENTS 16U		/* pieces of memory in a packet: MAX_SKB_FRAGS, at least */
-#define SEGMENTS 64U		/* datagrams in a message: UDP_MAX_SEGMENTS */
+#define LINE 64U		/* parts of a slot begin on one */
 #define ENDS 3U			/* datagrams that tell the end of a stream: one may get lost */
 #define FRAMES_MAX (16U << 20)	/* memory for frames, unless one slot needs more */
 #define TCP_FRAME (SGRING_HELLO_BYTES + SGRING_ENTRY_BYTES)
@@ -39,10 +42,21 @@ static uint64_t unit(const struct sgring_tx *t)
 	return least ? least : 4096;
 }
 
+/* A slot as no more datagrams than it must be, equally long ones as far as that goes. */
+static size_t equal_parts(size_t slot, size_t most)
+{
+	size_t parts = (slot + most - 1) / most, part = (slot + parts - 1) / parts;
+
+	if (slot % parts)
+		part = (part + LINE - 1) / LINE * LINE;
+	return part < most ? part : most;
+}
+
 int sgring_sock_choose_datagram(struct sgring_tx *t)
 {
+	const size_t entry = sgring_tx_raw(t) ? 0 : SGRING_ENTRY_BYTES;
 	struct sock *k = sock_of(t);
-	size_t path = 0, wanted = t->options.datagram_bytes, pieces;
+	size_t path = 0, wanted = t->options.datagram_bytes, pieces, whole;
 	int err = sgring_sock_path(t, &path);
 
 	if (err)
@@ -51,9 +65,15 @@ int sgring_sock_choose_datagram(struct sgring_tx *t)
 		return sgring_fail(EMSGSIZE, "datagrams of %zu bytes: at least %u, and the path to %s takes %zu",
 				   wanted, SGRING_DATAGRAM_MIN, t->peer, path);
 	k->datagram = wanted && wanted < path ? wanted : path;
-	pieces = (FRAGMENTS - 2) * unit(t) + (sgring_tx_raw(t) ? 0 : SGRING_ENTRY_BYTES);
+	pieces = (FRAGMENTS - 2) * unit(t) + entry;
 	if (t->method != SGRING_TX_COPY && k->datagram > pieces)
 		k->datagram = pieces;
+	whole = k->datagram - entry;
+	if (!wanted)
+		whole = equal_parts((size_t)t->stream->geometry.slot_bytes, whole);
+	if (whole > t->stream->geometry.slot_bytes)
+		whole = (size_t)t->stream->geometry.slot_bytes;
+	k->datagram = whole + entry;
 	if (k->segment)
 		k->segment = !sgring_sock_set(t->fd, IPPROTO_UDP, UDP_SEGMENT, (int)k->datagram);
 	return 0;
@@ -97,6 +117,25 @@ static void add(struct sgring_tx_message *m, const void *data, size_t bytes)
 		};
 }
 
+/* Where the message ends now. */
+static const unsigned char *end_of(const struct sgring_tx_message *m)
+{
+	const struct iovec *last = m->iov + m->iovs - 1;
+
+	return m->iovs ? (const unsigned char *)last->iov_base + last->iov_len : NULL;
+}
+
+/* Is the area of an item free, with all those before it not gone? */
+static bool has_frames(const struct sgring_tx *t, uint32_t number)
+{
+	return sgring_tx_raw(t) || number - t->first < t->frame_areas;
+}
+
+static unsigned char *frames_of(const struct sgring_tx *t, uint32_t number)
+{
+	return sgring_tx_raw(t) ? NULL : t->frames + (number & (t->frame_areas - 1)) * t->frame_bytes;
+}
+
 static size_t header_bytes(const struct sgring_tx *t, const struct sgring_tx_item *item)
 {
 	if (sgring_tx_raw(t))
@@ -137,81 +176,155 @@ static unsigned int fragments(const struct sgring_tx *t, const struct sgring_tx_
 	return bytes ? (unsigned int)((at + bytes - 1) / unit(t) - at / unit(t)) + 1 : 0;
 }
 
-static void datagram_message(struct sgring_tx *t, struct sgring_tx_item *item,
-			     unsigned char *frames, uint64_t from, struct sgring_tx_message *m)
+/**
+ * struct packing - a message of datagrams in the making
+ * @m: it
+ * @max: bytes in it
+ * @datagrams: in it
+ * @most: of them
+ * @fragments: pieces of memory it may be in
+ */
+struct packing {
+	struct sgring_tx_message *m;
+	size_t max;
+	unsigned int datagrams;
+	unsigned int most;
+	unsigned int fragments;
+};
+
+/* Of an item's data from @from to @end as much as goes in, datagram by datagram. */
+static void pack(struct sgring_tx *t, struct packing *p, uint32_t number, uint64_t from, uint64_t end)
 {
-	const struct sock *k = sock_of(t);
 	const bool raw = sgring_tx_raw(t), borrow = t->method != SGRING_TX_COPY;
-	const size_t header = raw ? 0 : SGRING_ENTRY_BYTES, whole = k->datagram - header;
-	size_t max = k->message_max < SGRING_DATAGRAM_MAX ? k->message_max : SGRING_DATAGRAM_MAX;
-	unsigned int used = 0, needs, n;
+	const struct sgring_tx_item *item = sgring_tx_item(t, number);
+	const size_t header = raw ? 0 : SGRING_ENTRY_BYTES, whole = sock_of(t)->datagram - header;
+	struct sgring_tx_message *m = p->m;
+	unsigned int before = p->fragments, needs;
 	uint64_t at = from;
 	size_t part;
 
-	if (item->slot.index == SGRING_NO_SLOT) {
-		sgring_tx_entry_frame(item, 0, 0, frames);
-		add(m, frames, SGRING_ENTRY_BYTES);
-		m->header = SGRING_ENTRY_BYTES;
-		m->end = from + 1;
-		m->last = m->end == ENDS;
-		return;
-	}
-	for (n = 0; n < (k->segment ? SEGMENTS : 1); n++) {
-		part = item->slot.length - at < whole ? (size_t)(item->slot.length - at) : whole;
-		needs = raw ? fragments(t, item, from, (size_t)(at - from) + part) :
-			used + 1 + fragments(t, item, at, part);
-		if (n && (m->header + m->data + header + part > max ||
-			  (borrow && needs > FRAGMENTS)))
+	do {
+		part = end - at < whole ? (size_t)(end - at) : whole;
+		if (raw)
+			needs = before + fragments(t, item, from, (size_t)(at - from) + part);
+		else
+			needs = p->fragments + 1 + fragments(t, item, at, part);
+		if (p->datagrams && (p->datagrams == p->most ||
+				     m->header + m->data + header + part > p->max ||
+				     (borrow && needs > FRAGMENTS)))
 			break;
-		used = needs;
+		p->fragments = needs;
+		p->datagrams++;
 		if (!raw) {
-			unsigned char *entry = frames + at / whole * SGRING_ENTRY_BYTES;
+			unsigned char *entry = frames_of(t, number) + at / whole * SGRING_ENTRY_BYTES;
 
 			sgring_tx_entry_frame(item, at, (uint32_t)part, entry);
 			add(m, entry, SGRING_ENTRY_BYTES);
 		}
-		if (raw && n)
-			m->iov[0].iov_len += part;
+		if (item->slot.data + at == end_of(m))
+			m->iov[m->iovs - 1].iov_len += part;
 		else
 			add(m, item->slot.data + at, part);
 		m->header += header;
 		m->data += part;
 		at += part;
-		if (at == item->slot.length)
-			break;
-	}
+	} while (at != end && part == whole);
 	m->end = at;
 	m->last = at == item->slot.length;
 }
 
-bool sgring_tx_message(struct sgring_tx *t, uint32_t number, uint64_t from,
-		       struct sgring_tx_message *m)
+/* May a message that ends with an item go on with the next one? */
+static bool goes_on(const struct sgring_tx *t, const struct packing *p, uint32_t number)
+{
+	const struct sgring_tx_message *m = p->m;
+	const struct sgring_tx_item *next = sgring_tx_item(t, number + 1);
+
+	if (!m->last || number + 1 == t->next || p->datagrams == p->most ||
+	    (m->header + m->data) % sock_of(t)->datagram)
+		return false;
+	if (next->gone || next->slot.index == SGRING_NO_SLOT || !next->slot.length ||
+	    next->epoch != sgring_tx_item(t, number)->epoch || !has_frames(t, number + 1))
+		return false;
+	/* Registered memory is sent in one piece. */
+	return t->method != SGRING_TX_URING_FIXED || next->slot.data == end_of(m);
+}
+
+static void datagram_message(struct sgring_tx *t, uint32_t number, uint64_t from, uint32_t last,
+			     uint64_t end, struct sgring_tx_message *m)
+{
+	const struct sock *k = sock_of(t);
+	struct packing p = {
+		.m = m,
+		.max = k->message_max < SGRING_DATAGRAM_MAX ? k->message_max : SGRING_DATAGRAM_MAX,
+		.most = k->segment ? SGRING_TX_SEGMENTS : 1,
+	};
+	struct sgring_tx_item *item = sgring_tx_item(t, number);
+	unsigned int before;
+
+	if (item->slot.index == SGRING_NO_SLOT) {
+		sgring_tx_entry_frame(item, 0, 0, frames_of(t, number));
+		add(m, frames_of(t, number), SGRING_ENTRY_BYTES);
+		m->header = SGRING_ENTRY_BYTES;
+		m->end = from + 1;
+		m->last = m->end == ENDS;
+		return;
+	}
+	pack(t, &p, number, from, number == last ? end : item->slot.length);
+	while (number != last && goes_on(t, &p, number)) {
+		const uint64_t upto = m->end;
+
+		item = sgring_tx_item(t, ++number);
+		before = p.datagrams;
+		pack(t, &p, number, 0, number == last ? end : item->slot.length);
+		if (p.datagrams == before) {
+			m->end = upto;
+			m->last = true;
+			break;
+		}
+		item->begun = true;
+		m->items++;
+	}
+}
+
+bool sgring_tx_message(struct sgring_tx *t, uint32_t number, uint64_t from, uint32_t last,
+		       uint64_t end, struct sgring_tx_message *m)
 {
 	struct sgring_tx_item *item = sgring_tx_item(t, number);
-	unsigned char *frame = NULL;
 
-	if (!sgring_tx_raw(t)) {
-		if (number - t->first >= t->frame_areas) {
-			t->blocked = SGRING_TX_LIMIT;
-			return false;
-		}
-		frame = t->frames + (number & (t->frame_areas - 1)) * t->frame_bytes;
+	if (!has_frames(t, number)) {
+		t->blocked = SGRING_TX_LIMIT;
+		return false;
 	}
+	m->items = 1;
 	m->iovs = 0;
 	m->header = 0;
 	m->data = 0;
 	if (sgring_tx_stream(t))
-		stream_message(t, item, frame, from, m);
+		stream_message(t, item, frames_of(t, number), from, m);
 	else
-		datagram_message(t, item, frame, from, m);
+		datagram_message(t, number, from, last, end, m);
 	item->begun = true;
 	return true;
 }
 
-void sgring_tx_accepted(struct sgring_tx *t, struct sgring_tx_item *item,
-			const struct sgring_tx_message *m, size_t bytes)
+void sgring_tx_lend_all(struct sgring_tx *t, uint32_t number, uint32_t items)
+{
+	while (items--)
+		sgring_tx_lend(t, sgring_tx_item(t, number++));
+}
+
+void sgring_tx_let_go_all(struct sgring_tx *t, uint32_t number, uint32_t items)
+{
+	while (items--)
+		sgring_tx_let_go(t, sgring_tx_item(t, number++));
+}
+
+void sgring_tx_accepted(struct sgring_tx *t, uint32_t number, const struct sgring_tx_message *m,
+			size_t bytes)
 {
 	size_t whole = m->header + m->data, header = bytes < m->header ? bytes : m->header;
+	struct sgring_tx_item *item = sgring_tx_item(t, number);
+	uint32_t n;
 
 	t->stats.sends++;
 	t->stats.partial += bytes < whole;
@@ -219,6 +332,10 @@ void sgring_tx_accepted(struct sgring_tx *t, struct sgring_tx_item *item,
 	t->stats.frame_bytes += header;
 	/* Datagrams are accepted whole or not at all. */
 	sock_of(t)->too_long = 0;
+	for (n = 1; n < m->items; n++) {
+		sgring_tx_took(t, item, item->slot.length, true);
+		item = sgring_tx_item(t, number + n);
+	}
 	sgring_tx_took(t, item, bytes < whole ? item->done + bytes : m->end,
 		       bytes == whole && m->last);
 }
@@ -268,15 +385,18 @@ ssize_t sgring_tx_hello(struct sgring_tx *t, const struct sgring_tx_item *item)
 size_t sgring_tx_message_bytes(const struct sgring_tx *t)
 {
 	const struct sock *k = sock_of(t);
-	size_t bytes = (size_t)t->stream->geometry.slot_bytes, most = k->message_max;
+	const size_t slot = (size_t)t->stream->geometry.slot_bytes;
+	size_t most = k->message_max, datagrams = 1;
 
-	if (!sgring_tx_stream(t)) {
-		if (!k->segment)
-			most = k->datagram;
-		else if (!sgring_tx_raw(t))	/* each has a piece for its entry */
-			most = FRAGMENTS / 2 * k->datagram;
-		if (most > SGRING_DATAGRAM_MAX)
-			most = SGRING_DATAGRAM_MAX;
-	}
-	return bytes < most ? bytes : most;
+	if (sgring_tx_stream(t))
+		return slot < most ? slot : most;
+	most = most < SGRING_DATAGRAM_MAX ? most : SGRING_DATAGRAM_MAX;
+	if (k->segment)
+		datagrams = sgring_tx_raw(t) ? SGRING_TX_SEGMENTS : FRAGMENTS / 2;
+	if (datagrams > most / k->datagram)
+		datagrams = most / k->datagram;
+	most = datagrams * k->datagram;
+	/* Of one slot alone, if it does not end with a whole datagram. */
+	return most > slot && slot % (k->datagram - (sgring_tx_raw(t) ? 0 : SGRING_ENTRY_BYTES)) ?
+	       slot : most;
 }

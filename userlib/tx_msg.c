@@ -31,12 +31,12 @@
 
 #define BATCH 16			/* notifications in one system call */
 #define WORTHWHILE 16384U		/* smaller messages gain nothing */
-#define DROPPED 0x80000000U		/* a number that no item has */
+#define DROPPED UINT32_MAX		/* items of a datagram that was */
 
 /**
  * struct msg - the engine's own
- * @loans: item numbers, without their highest bit, which items do not need
- * @let_go: counts pieces of items let go of
+ * @loans: messages
+ * @let_go: counts them
  */
 struct msg {
 	struct sgring_loans loans;
@@ -84,6 +84,8 @@ static int msg_open(struct sgring_tx *t, uint32_t method)
 		return err;
 	}
 	t->engine_data = m;
+	if (!sgring_tx_stream(t) && bytes > t->stream->geometry.slot_bytes)
+		t->batch = t->options.batch_slots;
 	snprintf(t->choice, sizeof(t->choice), "%s: %s",
 		 method == SGRING_TX_ZEROCOPY ? "sendmsg with MSG_ZEROCOPY" : "sendmsg, copying",
 		 wanted ? "as asked for" : method == SGRING_TX_ZEROCOPY ?
@@ -107,14 +109,14 @@ static uint32_t msg_outstanding(const struct sgring_tx *t)
 	return sgring_loans_out(&m->loans);
 }
 
-static void let_go(void *context, uint32_t number)
+static void let_go(void *context, const struct sgring_loan *loan)
 {
 	struct sgring_tx *t = context;
 
-	if (number == DROPPED)
+	if (loan->items == DROPPED)
 		return;
 	((struct msg *)t->engine_data)->let_go++;
-	sgring_tx_let_go(t, sgring_tx_item(t, number));
+	sgring_tx_let_go_all(t, loan->first, loan->items);
 }
 
 /* The notifications of one message of the error queue. */
@@ -183,9 +185,9 @@ static int settle_number(struct sgring_tx *t)
 	uint32_t number = l->next;
 	int err;
 
-	sgring_loans_add(l, DROPPED);	/* there is room: it was reserved */
+	sgring_loans_add(l, 0, DROPPED);	/* there is room: it was reserved */
 	err = msg_reap(t);
-	if (l->slot_of[number & (l->room - 1)] == DROPPED)
+	if (l->ring[number & (l->room - 1)].items == DROPPED)
 		l->next--;
 	return err;
 }
@@ -207,7 +209,7 @@ static int msg_push(struct sgring_tx *t)
 		m.header = m.data = 0;
 		n = sgring_tx_hello_due(t, item) ? sgring_tx_hello(t, item) : 0;
 		if (n >= 0) {
-			if (!sgring_tx_message(t, t->head, item->done, &m))
+			if (!sgring_tx_message(t, t->head, item->done, t->next, 0, &m))
 				return 0;
 			err = borrow ? sgring_loans_reserve(&own->loans) : 0;
 			if (err)
@@ -218,10 +220,10 @@ static int msg_push(struct sgring_tx *t)
 			n = be->sendmsg(be, t->fd, &msg, flags);
 			if (n >= 0) {
 				if (borrow) {
-					sgring_loans_add(&own->loans, item->number & ~DROPPED);
-					sgring_tx_lend(t, item);
+					sgring_loans_add(&own->loans, item->number, m.items);
+					sgring_tx_lend_all(t, item->number, m.items);
 				}
-				sgring_tx_accepted(t, item, &m, (size_t)n);
+				sgring_tx_accepted(t, item->number, &m, (size_t)n);
 				continue;
 			}
 			err = borrow && !sgring_tx_stream(t) ? settle_number(t) : 0;

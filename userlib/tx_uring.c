@@ -3,11 +3,19 @@
  * libsgring: the engine io_uring, with SEND_ZC and SENDMSG_ZC
  *
  * What is queued becomes a chain of requests, handed over with one system call, or
- * none if a kernel thread submits (SQPOLL). Each is linked to the one before it, so
- * that the bytes of a connection stay in order: the kernel begins one when the one
- * before is done (MSG_WAITALL), and cancels the rest when one has failed or was
- * cut short. The next chain is made when every request of this one was answered,
- * from what is left of the queue then.
+ * none if a kernel thread submits (SQPOLL). The next chain is made when every request
+ * of this one was answered.
+ *
+ * Of a connection each is linked to the one before it, so that its bytes stay in order:
+ * the kernel begins one when the one before is done (MSG_WAITALL), and cancels the rest
+ * when one has failed or was cut short. The next chain is then made from what is left of
+ * the queue.
+ *
+ * Datagrams are not linked, which would cost a fifth of the time of a send: they are
+ * begun in order, and one that does not fit into the socket is told (MSG_DONTWAIT).
+ * What failed is prepared again in its place in the chain, between what was sent, so that
+ * items are taken in order still; linked, and waiting for room, for more and more
+ * chains from then on: they pass each other when it is tried without.
  *
  * A request is answered, with the number of bytes accepted or an error; if the
  * answer says so (F_MORE), whatever else it says, a notification follows when the
@@ -41,6 +49,10 @@
 #include "uring.h"
 
 #define REQUESTS 256U			/* outstanding at a time */
+#define DATAGRAMS 64U			/* messages of them in a chain */
+#define SPARE 160U			/* what one that failed may be, cut anew */
+#define LINKED_CHAINS 16U		/* at first, when much is refused that will be every time */
+#define LINKED_CHAINS_MAX (1U << 20)
 #define PIECE_MAX (1U << 20)		/* so that a slow peer's progress is seen */
 #define PIECE_MIN (64U << 10)
 #define CANCEL UINT64_MAX		/* user data of what is no request of ours */
@@ -48,10 +60,9 @@
 
 /**
  * struct request - something the kernel was asked to send
- * @m: part of an item
- * @msg: for SENDMSG_ZC
- * @item: the item
  * @next: in the chain, among the finished, among the free
+ * @number: of the item it begins in
+ * @from: its position there; of datagrams
  * @turn: which use of it this is
  * @result: the answer
  * @op: IORING_OP_*
@@ -64,12 +75,14 @@
  * @notified: it has come
  * @copied: it said so
  * @sent: some of it was accepted, and counted
+ * @busy: it is in use
+ * @msg: for SENDMSG_ZC
+ * @m: what
  */
 struct request {
-	struct sgring_tx_message m;
-	struct msghdr msg;
-	struct sgring_tx_item *item;
 	struct request *next;
+	uint64_t from;
+	uint32_t number;
 	uint32_t turn;
 	int32_t result;
 	uint16_t buffer;
@@ -82,6 +95,9 @@ struct request {
 	bool notified;
 	bool copied;
 	bool sent;
+	bool busy;
+	struct msghdr msg;
+	struct sgring_tx_message m;
 };
 
 /* A queue of them. */
@@ -96,6 +112,9 @@ struct list {
  * @all: REQUESTS of them
  * @unused: a stack
  * @chain: in order; those whose answer was not used yet
+ * @asked: of them, not answered yet
+ * @links: so many chains of datagrams are to be linked
+ * @links_next: when the socket is full again
  * @finished: to be let go of
  * @out: requests in use
  * @completed: counts those that were finished
@@ -121,6 +140,9 @@ struct engine {
 	struct request *all;
 	struct request *unused;
 	struct list chain;
+	uint32_t asked;
+	uint32_t links;
+	uint32_t links_next;
 	struct list finished;
 	uint32_t out;
 	uint64_t completed;
@@ -176,44 +198,59 @@ static uint64_t pages_of(const struct engine *e, const struct request *r)
 
 /* --- the chain */
 
-static struct request *request_new(struct engine *e, struct sgring_tx_item *item, uint8_t op)
+static void finish_if(struct engine *e, struct request *r)
+{
+	if (!r->used || (r->notifies && !r->notified))
+		return;
+	e->charged -= pages_of(e, r);
+	list_add(&e->finished, r);
+}
+
+static struct request *request_new(struct engine *e, uint32_t number, uint8_t op)
 {
 	struct request *r = e->unused;
 
 	e->unused = r->next;
 	e->out++;
 	r->turn++;
-	r->item = item;
+	r->number = number;
 	r->op = op;
 	r->fixed = r->more = r->answered = r->used = r->notifies = r->notified = r->copied =
 		r->sent = false;
+	r->busy = true;
 	return r;
+}
+
+static void request_free(struct engine *e, struct request *r)
+{
+	r->busy = false;
+	r->next = e->unused;
+	e->unused = r;
+	e->out--;
 }
 
 static void add(struct sgring_tx *t, struct request *r)
 {
 	struct engine *e = t->engine_data;
 
-	e->room--;
 	e->charged += pages_of(e, r);
-	sgring_tx_lend(t, r->item);
+	sgring_tx_lend_all(t, r->number, r->m.items);
 	list_add(&e->chain, r);
 }
 
 /* Which registered buffer has it; *@bytes is cut to what it has. */
-static uint16_t buffer_of(const struct sgring_tx *t, const struct sgring_tx_item *item,
-			  const void *data, size_t *bytes)
+static uint16_t buffer_of(const struct sgring_tx *t, uint32_t number, const void *data, size_t *bytes)
 {
 	const struct engine *e = t->engine_data;
-	const unsigned char *slot = sgring_data(t->stream, item->slot.index);
+	const uint32_t slot = sgring_tx_item(t, number)->slot.index;
 
-	return sgring_uring_buffer(&e->u, item->slot.index,
-				   (uint64_t)((const unsigned char *)data - slot), bytes);
+	return sgring_uring_buffer(&e->u, slot,
+				   (uint64_t)((const unsigned char *)data - sgring_data(t->stream, slot)),
+				   bytes);
 }
 
 /* A message of a connection, in pieces; false: not all of it. */
-static bool add_pieces(struct sgring_tx *t, struct sgring_tx_item *item,
-		       const struct sgring_tx_message *m)
+static bool add_pieces(struct sgring_tx *t, uint32_t number, const struct sgring_tx_message *m)
 {
 	const bool fixed = t->method == SGRING_TX_URING_FIXED;
 	struct engine *e = t->engine_data;
@@ -228,13 +265,15 @@ static bool add_pieces(struct sgring_tx *t, struct sgring_tx_item *item,
 		/* What is not to be borrowed is copied: a frame alone. */
 		if (header && (fixed || !left)) {
 			bytes = 0;
-			r = request_new(e, item, IORING_OP_SEND);
+			r = request_new(e, number, IORING_OP_SEND);
 		} else {
-			r = request_new(e, item, header ? IORING_OP_SENDMSG_ZC : IORING_OP_SEND_ZC);
+			r = request_new(e, number, header ? IORING_OP_SENDMSG_ZC :
+						      IORING_OP_SEND_ZC);
 			r->fixed = fixed;
 			if (fixed)
-				r->buffer = buffer_of(t, item, data, &bytes);
+				r->buffer = buffer_of(t, number, data, &bytes);
 		}
+		r->m.items = 1;
 		r->m.iovs = 0;
 		if (header)
 			r->m.iov[r->m.iovs++] = m->iov[0];
@@ -247,34 +286,39 @@ static bool add_pieces(struct sgring_tx *t, struct sgring_tx_item *item,
 		left -= bytes;
 		r->m.end = m->end - left;
 		r->m.last = m->last && !left;
+		e->room--;
 		add(t, r);
 	}
 	return true;
 }
 
-static bool add_datagram(struct sgring_tx *t, struct sgring_tx_item *item,
-			 const struct sgring_tx_message *m)
+/* As sgring_tx_message(), for a new request of the chain; NULL: false. */
+static struct request *add_datagrams(struct sgring_tx *t, uint32_t number, uint64_t from,
+				     uint32_t last, uint64_t end)
 {
 	struct engine *e = t->engine_data;
 	struct request *r;
-	size_t bytes = m->data;
+	size_t bytes;
 
-	if (!e->unused || !e->room)
-		return false;
-	r = request_new(e, item, !m->data ? IORING_OP_SEND :
-			m->iovs > 1 ? IORING_OP_SENDMSG_ZC : IORING_OP_SEND_ZC);
-	memcpy(r->m.iov, m->iov, m->iovs * sizeof(m->iov[0]));
-	r->m.iovs = m->iovs;
-	r->m.header = m->header;
-	r->m.data = m->data;
-	r->m.end = m->end;
-	r->m.last = m->last;
-	if (t->method == SGRING_TX_URING_FIXED && r->op == IORING_OP_SEND_ZC) {
-		r->buffer = buffer_of(t, item, m->iov[0].iov_base, &bytes);
-		r->fixed = bytes == m->data;
+	if (!e->unused)
+		return NULL;
+	r = request_new(e, number, IORING_OP_SEND_ZC);
+	if (!sgring_tx_message(t, number, from, last, end, &r->m)) {
+		request_free(e, r);
+		return NULL;
+	}
+	r->from = from;
+	if (!r->m.data)
+		r->op = IORING_OP_SEND;
+	else if (r->m.iovs > 1)
+		r->op = IORING_OP_SENDMSG_ZC;
+	else if (t->method == SGRING_TX_URING_FIXED) {
+		bytes = r->m.data;
+		r->buffer = buffer_of(t, number, r->m.iov[0].iov_base, &bytes);
+		r->fixed = bytes == r->m.data;
 	}
 	add(t, r);
-	return true;
+	return r;
 }
 
 static void prepare(const struct sgring_tx *t, struct request *r)
@@ -283,7 +327,8 @@ static void prepare(const struct sgring_tx *t, struct request *r)
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&e->u.ring);
 	const int stream = MSG_WAITALL | (r->more ? MSG_MORE : 0) |
 			   (r->op == IORING_OP_SEND ? 0 : MSG_EOR);
-	const int flags = MSG_NOSIGNAL | (sgring_tx_stream(t) ? stream : 0);
+	const int datagram = e->links ? 0 : MSG_DONTWAIT;
+	const int flags = MSG_NOSIGNAL | (sgring_tx_stream(t) ? stream : datagram);
 	const struct iovec *iov = r->m.iov;
 
 	switch (r->op) {
@@ -303,59 +348,131 @@ static void prepare(const struct sgring_tx *t, struct request *r)
 			io_uring_prep_send_zc(sqe, t->fd, iov->iov_base, iov->iov_len, flags,
 					      SGRING_SEND_ZC_REPORT_USAGE);
 	}
-	if (r->more)
+	if (r->more && (e->links || sgring_tx_stream(t)))
 		sqe->flags |= IOSQE_IO_LINK;
 	io_uring_sqe_set_data64(sqe, (uint64_t)r->turn << 32 | (uint64_t)(r - e->all));
+}
+
+/* Into the SQ with those of the chain that were not asked for yet; nothing else is. */
+static void prepare_all(struct sgring_tx *t)
+{
+	struct engine *e = t->engine_data;
+	struct request *r, *before = NULL;
+
+	for (r = e->chain.first; r; r = r->next) {
+		if (r->answered)
+			continue;
+		if (before) {
+			before->more = true;
+			prepare(t, before);
+		}
+		before = r;
+		e->asked++;
+	}
+	if (before)
+		prepare(t, before);
+	e->withheld = true;
 }
 
 /* A chain of what is queued. False: none, and @blocked says why, or nothing is queued. */
 static bool build(struct sgring_tx *t, int *err)
 {
+	const bool stream = sgring_tx_stream(t);
 	struct engine *e = t->engine_data;
-	struct sgring_tx_message m;
+	struct sgring_tx_message pieces, *m = &pieces;
 	struct sgring_tx_item *item;
+	uint32_t n = t->head;
+	uint64_t from = sgring_tx_item(t, n)->done;
 	struct request *r;
-	uint64_t from = 0;
 	ssize_t sent;
-	uint32_t n;
 
+	e->links -= !!e->links;
 	e->room = io_uring_sq_space_left(&e->u.ring);
 	if (e->room > e->chain_max)
 		e->room = e->chain_max;
-	for (n = t->head; n != t->next; n++, from = 0) {
+	while (n != t->next && e->room) {
 		item = sgring_tx_item(t, n);
 		/* Among what is sent again after a loss there may be some that arrived. */
-		if (item->gone)
+		if (item->gone) {
+			n++;
 			continue;
-		if (n == t->head)
-			from = item->done;
-		if (sgring_tx_hello_due(t, item)) {
+		}
+		if (!from && sgring_tx_hello_due(t, item)) {
 			sent = e->chain.first ? -EAGAIN : sgring_tx_hello(t, item);
 			if (sent < 0) {
 				*err = e->chain.first ? 0 : (int)sent;
 				break;
 			}
 		}
-		do {
-			if (e->charged >= e->charge_max ||
-			    !sgring_tx_message(t, n, from, &m) ||
-			    !(sgring_tx_stream(t) ? add_pieces : add_datagram)(t, item, &m))
-				goto full;
-			from = m.end;
-		} while (!m.last);
+		if (e->charged >= e->charge_max)
+			break;
+		if (stream) {
+			if (!sgring_tx_message(t, n, from, t->next, 0, m) || !add_pieces(t, n, m))
+				break;
+		} else {
+			r = add_datagrams(t, n, from, t->next, 0);
+			if (!r)
+				break;
+			m = &r->m;
+			e->room--;
+		}
+		n += m->items - 1;
+		from = m->end;
+		if (m->last) {
+			n++;
+			from = 0;
+		}
 	}
-full:
 	e->upto = n;
 	if (!e->chain.first) {
 		if (!*err && n != t->next)
 			t->blocked = SGRING_TX_LIMIT;
 		return false;
 	}
-	for (r = e->chain.first; r; r = r->next) {
-		r->more = r->next;
-		prepare(t, r);
-	}
+	prepare_all(t);
 	return true;
+}
+
+/*
+ * Datagrams of the chain that failed, again in their places, as they are to be now. False:
+ * none, something has to be finished first.
+ */
+static bool rebuild(struct sgring_tx *t)
+{
+	struct engine *e = t->engine_data;
+	struct request *r = e->chain.first, *next, *q;
+	bool any = false;
+	uint32_t n, last;
+	uint64_t from;
+
+	list_init(&e->chain);
+	for (; r; r = next) {
+		next = r->next;
+		if (r->result > 0 || REQUESTS - e->out < SPARE) {
+			/* What can be done about it was done. */
+			r->result = r->result > 0 ? r->result : -ECANCELED;
+			list_add(&e->chain, r);
+			continue;
+		}
+		n = r->number;
+		from = r->from;
+		last = n + r->m.items - 1;
+		do {
+			q = add_datagrams(t, n, from, last, r->m.end);
+			n += q->m.items - 1;
+			from = q->m.end;
+			if (q->m.last && n != last) {
+				n++;
+				from = 0;
+			}
+		} while (n != last || from != r->m.end);
+		r->used = true;
+		finish_if(e, r);
+		any = true;
+	}
+	if (any)
+		prepare_all(t);
+	return any;
 }
 
 /* The chain is in the SQ: have the kernel take it. */
@@ -389,14 +506,6 @@ static int hand_over(struct sgring_tx *t)
 
 /* --- answers and notifications */
 
-static void finish_if(struct engine *e, struct request *r)
-{
-	if (!r->used || (r->notifies && !r->notified))
-		return;
-	e->charged -= pages_of(e, r);
-	list_add(&e->finished, r);
-}
-
 /*
  * What the network reports of datagrams comes with the next send, and is queued as
  * well. While something is queued the kernel would not wait for room, but try again
@@ -425,7 +534,18 @@ static bool not_its_fault(struct engine *e, int result)
 	return result >= 0 || result == -ECANCELED || result == -EINTR || result == -EAGAIN;
 }
 
-/* One answer, in the order of the chain. */
+static void was_sent(struct sgring_tx *t, struct request *r)
+{
+	struct engine *e = t->engine_data;
+
+	sgring_tx_accepted(t, r->number, &r->m, (size_t)r->result);
+	r->sent = true;
+	/* A frame on its own is copied, and nothing will be reported. */
+	t->stats.sends -= r->op == IORING_OP_SEND;
+	e->faulted = false;
+}
+
+/* One answer, in the order of the chain; of a connection. */
 static int use_answer(struct sgring_tx *t, struct request *r)
 {
 	struct engine *e = t->engine_data;
@@ -439,12 +559,8 @@ static int use_answer(struct sgring_tx *t, struct request *r)
 		return sgring_fail(EPROTO, "%s: the kernel sent what was linked to a send that failed",
 				   t->peer);
 	if (r->result > 0) {
-		sgring_tx_accepted(t, r->item, &r->m, (size_t)r->result);
-		r->sent = true;
-		/* A frame on its own is copied, and nothing will be reported. */
-		t->stats.sends -= r->op == IORING_OP_SEND;
+		was_sent(t, r);
 		e->moved++;
-		e->faulted = false;
 	}
 	if (r->result >= 0 && (size_t)r->result == asked)
 		return 0;
@@ -454,8 +570,6 @@ static int use_answer(struct sgring_tx *t, struct request *r)
 	if (r->result != -ENOMEM && r->result != -ENOBUFS) {
 		/* Before anything is let go of: is it the connection? */
 		e->again = true;
-		if (!sgring_tx_stream(t))
-			forget_errors(t);
 		err = sgring_tx_trouble(t, -r->result, asked);
 		return err < 0 ? err : 0;
 	}
@@ -472,6 +586,41 @@ static int use_answer(struct sgring_tx *t, struct request *r)
 	return 0;
 }
 
+/* Datagrams: those at the chain's head that were sent. */
+static void use_sent(struct sgring_tx *t)
+{
+	struct engine *e = t->engine_data;
+	struct request *r = e->chain.first;
+
+	for (; r && r->answered && (r->result > 0 || t->error); r = e->chain.first) {
+		list_take(&e->chain);
+		if (!t->error)
+			was_sent(t, r);
+		r->used = true;
+		finish_if(e, r);
+	}
+}
+
+/* The one at the chain's head was not, and all were answered: 1: try again; as push(). */
+static int use_failure(struct sgring_tx *t)
+{
+	struct engine *e = t->engine_data;
+	const struct request *r = e->chain.first;
+
+	if (r->result == -EAGAIN && !e->links) {
+		e->links = e->links_next;
+		if (e->links_next < LINKED_CHAINS_MAX)
+			e->links_next *= 2;
+		t->stats.full_waits++;
+		return 1;
+	}
+	if (r->result != -EAGAIN && not_its_fault(e, r->result))
+		return 1;
+	if (r->result != -EAGAIN && r->result != -ENOMEM && r->result != -ENOBUFS)
+		forget_errors(t);
+	return sgring_tx_trouble(t, -r->result, r->m.header + r->m.data);
+}
+
 /* Those at the chain's head that were answered. */
 static int use_answers(struct sgring_tx *t)
 {
@@ -479,6 +628,10 @@ static int use_answers(struct sgring_tx *t)
 	struct request *r;
 	int err = 0, one;
 
+	if (!sgring_tx_stream(t)) {
+		use_sent(t);
+		return 0;
+	}
 	while (e->chain.first && e->chain.first->answered) {
 		r = list_take(&e->chain);
 		r->used = true;
@@ -500,7 +653,7 @@ static int use_answers(struct sgring_tx *t)
 static void take_notification(struct sgring_tx *t, struct request *r, uint32_t turn, bool copied)
 {
 	/* Without having said so: see above. */
-	if (!r->item || r->turn != turn || (r->answered && !r->notifies))
+	if (!r->busy || r->turn != turn || (r->answered && !r->notifies))
 		return;
 	t->stats.strange += r->notified;
 	if (r->notified)
@@ -513,10 +666,11 @@ static void take_notification(struct sgring_tx *t, struct request *r, uint32_t t
 static void take_answer(struct sgring_tx *t, struct request *r, uint32_t turn,
 			const struct io_uring_cqe *cqe)
 {
-	if (!r->item || r->turn != turn || r->answered) {
+	if (!r->busy || r->turn != turn || r->answered) {
 		t->stats.strange++;
 		return;
 	}
+	((struct engine *)t->engine_data)->asked--;
 	r->answered = true;
 	r->result = cqe->res;
 	r->notifies = cqe->flags & IORING_CQE_F_MORE;
@@ -560,13 +714,10 @@ static void let_go(struct sgring_tx *t)
 	while ((r = list_take(&e->finished))) {
 		if (r->notifies && r->sent)
 			*(r->copied ? &copied : &sent) += 1;
-		sgring_tx_let_go(t, r->item);
-		r->item = NULL;
+		sgring_tx_let_go_all(t, r->number, r->m.items);
 		if (e->culprit == r)
 			e->culprit = NULL;
-		r->next = e->unused;
-		e->unused = r;
-		e->out--;
+		request_free(e, r);
 		e->completed++;
 	}
 	if (sent)
@@ -639,10 +790,23 @@ static int push(struct sgring_tx *t)
 		err = use_answers(t);
 		if (err || t->lost || t->blocked == SGRING_TX_LATER)
 			return err;
-		if (e->chain.first) {
+		if (e->asked) {
 			/* More could go behind it: the ring tells when. */
 			t->blocked = e->upto != t->next ? SGRING_TX_FULL : SGRING_TX_LIMIT;
 			return 0;
+		}
+		/* Datagrams that failed. */
+		if (e->chain.first) {
+			next = e->again ? 1 : use_failure(t);
+			e->again = !next;
+			if (next <= 0)
+				return next;
+			if (!rebuild(t)) {
+				e->again = true;
+				t->blocked = SGRING_TX_LIMIT;
+				return 0;
+			}
+			continue;
 		}
 		/* Its own charges must not count as others' when a limit was met. */
 		if (e->trouble && e->culprit) {
@@ -664,9 +828,7 @@ static int push(struct sgring_tx *t)
 			if (next <= 0)
 				return next;
 			err = 0;
-			continue;
 		}
-		e->withheld = true;
 	}
 	return 0;
 }
@@ -687,7 +849,7 @@ static unsigned int uring_pollfds(const struct sgring_tx *t, struct pollfd *fds,
 
 	if (e->out && n < room)
 		fds[n++] = (struct pollfd){ .fd = sgring_uring_fd(&e->u), .events = POLLIN };
-	if (t->blocked == SGRING_TX_FULL && !e->chain.first && n < room)
+	if (t->blocked == SGRING_TX_FULL && !e->asked && n < room)
 		fds[n++] = (struct pollfd){ .fd = t->fd, .events = POLLOUT };
 	return n;
 }
@@ -801,7 +963,8 @@ static int uring_open(struct sgring_tx *t, uint32_t method)
 	list_init(&e->chain);
 	list_init(&e->finished);
 	e->limited = UINT64_MAX;
-	e->chain_max = REQUESTS;
+	e->links = e->links_next = LINKED_CHAINS;
+	e->chain_max = sgring_tx_stream(t) ? REQUESTS : DATAGRAMS;
 	e->page = (size_t)sysconf(_SC_PAGESIZE);
 	e->all = calloc(REQUESTS, sizeof(*e->all));
 	for (i = REQUESTS; e->all && i--; ) {

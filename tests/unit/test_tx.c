@@ -32,10 +32,11 @@
 static uint32_t done_slots[4096];
 static unsigned int done_count;
 
-static void note_done(void *context, uint32_t slot)
+static void note_done(void *context, const struct sgring_loan *loan)
 {
 	(void)context;
-	done_slots[done_count++] = slot;
+	assert_int_equal(loan->items, 1);
+	done_slots[done_count++] = loan->first;
 }
 
 static void lend(struct sgring_loans *l, uint32_t first, uint32_t n)
@@ -44,7 +45,7 @@ static void lend(struct sgring_loans *l, uint32_t first, uint32_t n)
 
 	for (i = 0; i < n; i++) {
 		assert_int_equal(sgring_loans_reserve(l), 0);
-		sgring_loans_add(l, first + i);
+		sgring_loans_add(l, first + i, 1);
 	}
 }
 

@@ -1291,6 +1291,176 @@ static void every_datagram_is_right(void **state)
 	}
 }
 
+/* Slots of a page: several go with one send, and each byte once, also when one is short. */
+static void small_slots_share_a_send(void **state)
+{
+	static const struct sgring_run page[] = {
+		{ .offset_bytes = 0, .chunk_bytes = 4096, .chunks = 1 }, { .chunks = 0 },
+	};
+	static const struct {
+		uint32_t method, flags, most;	/* slots in a send */
+	} ways[] = {
+		{ SGRING_TX_URING, 0, 8 }, { SGRING_TX_URING, SGRING_TX_RAW, 15 },
+		{ SGRING_TX_URING_FIXED, SGRING_TX_RAW, 15 },
+		{ SGRING_TX_ZEROCOPY, 0, 8 }, { SGRING_TX_ZEROCOPY, SGRING_TX_RAW, 15 },
+		{ SGRING_TX_COPY, 0, 15 },
+	};
+	struct sgring_slot b;
+	unsigned int i, n;
+	char url[64];
+
+	(void)state;
+	NEED_SEND_ZC();
+	for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		struct peer p = { .framed = !(ways[i].flags & SGRING_TX_RAW), .size = 64 << 20 };
+		struct sending g = { .l = laid_new(page, 64, 4096) };
+
+		peer_start(&p);
+		g.s = g.l->s;
+		g.l->sim.plan.eop_at = 70;
+		g.l->sim.plan.pause_at = 192;
+		snprintf(url, sizeof(url), "udp://127.0.0.1:%d", p.port);
+		if (sgring_tx_open(&g.t, g.s, url, SGRING_TX_OPTIONS(.method = ways[i].method,
+								     .flags = ways[i].flags)) ||
+		    sgring_start(g.s))
+			fail_msg("%s", sgring_errmsg());
+		/* Many at hand, then few at a time. */
+		for (n = 0; n < 192; n++) {
+			if (!(n % 64))
+				usleep(20000);
+			if (sgring_next(g.s, &b, 20000) || sgring_tx_send(g.t, &b))
+				fail_msg("%s", sgring_errmsg());
+		}
+		assert_int_equal(sgring_tx_flush(g.t, 20000), 0);
+		assert_int_equal(stats_of(&g).bytes, 191 * 4096 + 2048);
+		assert_true(stats_of(&g).sends * ways[i].most >= 192);
+		assert_true(stats_of(&g).sends < 96);
+		if (ways[i].method != SGRING_TX_COPY)
+			assert_int_equal(stats_of(&g).zerocopy + stats_of(&g).copied,
+					 stats_of(&g).sends);
+		assert_int_equal(stats_of(&g).held, 0);
+		assert_int_equal(sgring_tx_close(g.t), 0);
+		laid_free(g.l);
+		peer_end(&p);
+		assert_int_equal(p.wrong, UINT64_MAX);
+		assert_int_equal(p.bytes, 191 * 4096 + 2048);
+	}
+}
+
+/*
+ * What fails in the middle of a chain while what is behind it is sent: several datagrams
+ * at once are refused from some moment on, single ones are not.
+ */
+static void what_fails_in_mid_chain_goes_again_and_nothing_else(void **state)
+{
+	static const int one = 1;
+	unsigned int m;
+
+	(void)state;
+	NEED_SEND_ZC();
+	for (m = 0; m < 2; m++) {
+		struct peer p = { .framed = true, .size = 64 << 20 };
+		struct sending g = { 0 };
+
+		peer_start(&p);
+		sending_open(&g, &p, 32, (struct sgring_tx_options){
+			.method = SGRING_TX_URING, .datagram_bytes = m ? 30000 : 8192 });
+		g.l->sim.plan.pace_ns = 200000;
+		assert_int_equal(send_some(&g, 400), 0);
+		assert_int_equal(setsockopt(g.t->fd, SOL_SOCKET, SO_NO_CHECK, &one, sizeof(one)), 0);
+		if (send_some(&g, 100) || sgring_tx_flush(g.t, 20000))
+			fail_msg("%s", sgring_errmsg());
+		assert_non_null(strstr(g.line, "one by one"));
+		assert_int_equal(stats_of(&g).bytes, 500 * SLOT);
+		assert_int_equal(stats_of(&g).zerocopy + stats_of(&g).copied, stats_of(&g).sends);
+		assert_int_equal(stats_of(&g).held, 0);
+		assert_int_equal(stats_of(&g).strange, 0);
+		assert_int_equal(sgring_tx_close(g.t), 0);
+		laid_free(g.l);
+		peer_end(&p);
+		assert_int_equal(p.wrong, UINT64_MAX);
+		assert_int_equal(p.bytes, 500 * SLOT);
+	}
+}
+
+static int put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY), n = -1;
+
+	if (fd >= 0) {
+		n = (int)write(fd, text, strlen(text));
+		close(fd);
+	}
+	return n < 0;
+}
+
+static int network_of_our_own(void)
+{
+	char map[64];
+
+	snprintf(map, sizeof(map), "0 %u 1", geteuid());
+	return unshare(CLONE_NEWUSER | CLONE_NEWNET) || put("/proc/self/setgroups", "deny") ||
+	       put("/proc/self/uid_map", map);
+}
+
+/* A network slower than the device: the socket is full again and again. */
+static int over_a_slow_network(void)
+{
+	static const uint32_t methods[] = { SGRING_TX_URING, SGRING_TX_URING_FIXED };
+	unsigned int i;
+	socklen_t size;
+	int room;
+
+	/* As root, so that a receiver may have room for all. */
+	if ((geteuid() ? network_of_our_own() : unshare(CLONE_NEWNET)) ||
+	    system("(ip link set lo up && tc qdisc add dev lo root tbf rate 800mbit burst 200k "
+		   "limit 100m) 2>/dev/null"))
+		return NOT_ALLOWED;
+	for (i = 0; i < 2; i++) {
+		struct peer p = { .framed = i == 0, .size = 64 << 20 };
+		struct sending g = { 0 };
+
+		peer_start(&p);
+		sending_open(&g, &p, 32, (struct sgring_tx_options){
+			.method = methods[i], .flags = i ? SGRING_TX_RAW : 0, .datagram_bytes = 8192 });
+		sndbuf(&g, 200000);
+		if (send_some(&g, 400) || sgring_tx_flush(g.t, 20000)) {
+			print_message("%s\n", sgring_errmsg());
+			return 1;
+		}
+		print_message("%" PRIu64 " sends, %" PRIu64 " calls, the socket was full %" PRIu64
+			      " times\n", stats_of(&g).sends, stats_of(&g).calls,
+			      stats_of(&g).full_waits);
+		if (stats_of(&g).bytes != 400 * SLOT || stats_of(&g).held || stats_of(&g).strange)
+			return 2;
+		if (sgring_tx_close(g.t))
+			return 3;
+		laid_free(g.l);
+		size = sizeof(room);
+		getsockopt(p.fd, SOL_SOCKET, SO_RCVBUF, &room, &size);
+		peer_end(&p);
+		if (p.framed && p.wrong != UINT64_MAX)
+			return 4;
+		if (p.bytes > 400 * SLOT || (p.bytes < 400 * SLOT && room > 64 << 20))
+			return 5;
+	}
+	return 0;
+}
+
+static void a_full_socket_loses_no_datagram(void **state)
+{
+	int code;
+
+	(void)state;
+	NEED_SEND_ZC();
+	code = in_child(over_a_slow_network);
+	if (code == NOT_ALLOWED) {
+		print_message("skipped: no network namespace, or no tbf, for us\n");
+		skip();
+	}
+	assert_int_equal(code, 0);
+}
+
 static void datagrams_with_frames_are_not_registered_memory(void **state)
 {
 	struct peer p = { .framed = true };
@@ -1329,26 +1499,6 @@ static void datagrams_to_nobody_go_on(void **state)
 	assert_int_equal(stats_of(&g).held, 0);
 	assert_int_equal(sgring_tx_close(g.t), 0);
 	laid_free(g.l);
-}
-
-static int put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY), n = -1;
-
-	if (fd >= 0) {
-		n = (int)write(fd, text, strlen(text));
-		close(fd);
-	}
-	return n < 0;
-}
-
-static int network_of_our_own(void)
-{
-	char map[64];
-
-	snprintf(map, sizeof(map), "0 %u 1", geteuid());
-	return unshare(CLONE_NEWUSER | CLONE_NEWNET) || put("/proc/self/setgroups", "deny") ||
-	       put("/proc/self/uid_map", map);
 }
 
 /*
@@ -1550,6 +1700,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(two_senders_have_each_slot_and_one_gate),
 		cmocka_unit_test(a_thread_may_end_in_mid_chain),
 		cmocka_unit_test(every_datagram_is_right),
+		cmocka_unit_test(small_slots_share_a_send),
+		cmocka_unit_test(what_fails_in_mid_chain_goes_again_and_nothing_else),
+		cmocka_unit_test(a_full_socket_loses_no_datagram),
 		cmocka_unit_test(datagrams_with_frames_are_not_registered_memory),
 		cmocka_unit_test(datagrams_to_nobody_go_on),
 		cmocka_unit_test(nothing_is_copied_on_the_way_to_a_device),
