@@ -858,9 +858,9 @@ static struct sgring_uring *uring_ring(const struct sgring_tx *t)
 {
 	struct engine *e = t->engine_data;
 
-	/* Without a chain it is the socket that tells of room. */
+	/* Without requests that wait for it, it is the socket that tells of room. */
 	if (!e->out || !sgring_uring_can_wait(&e->u) ||
-	    (t->blocked == SGRING_TX_FULL && !e->chain.first))
+	    (!e->asked && (e->chain.first || t->blocked == SGRING_TX_FULL)))
 		return NULL;
 	return &e->u;
 }
