@@ -46,7 +46,7 @@ struct sgring_share {
  * @about_to_wait: what is prepared will be handed over by the wait (uring.h)
  * @put_off: and there is something
  * @in_vain: the last wait for senders only brought nothing
- * @batch_ns: how long one took that did
+ * @batch_ns: how long one takes
  * @registrations: rings that have registered the slots (uring.c)
  * @gate_was_on: before the first of them
  * @owner: not an observer

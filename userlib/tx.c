@@ -832,9 +832,9 @@ int64_t sgring_senders_deadline(const struct sgring *s)
 /*
  * So many completions that about a batch of slots comes back: a quarter of all, so that
  * the rest keeps the network busy until they are filled again, and at most half of what
- * there is. And never more than are certain to come: one for each request.
+ * there is. If few of @all would be left, these too.
  */
-static unsigned int batch_of(struct sgring_tx *t, const struct sgring_uring *u)
+static unsigned int batch_of(struct sgring_tx *t, const struct sgring_uring *u, unsigned int all)
 {
 	const uint32_t taken = sgring_uring_taken(u), slots = t->stream->geometry.slot_count;
 	const uint32_t returned = t->given - t->given_then;
@@ -852,8 +852,8 @@ static unsigned int batch_of(struct sgring_tx *t, const struct sgring_uring *u)
 	if (batch > t->held / 2)
 		batch = t->held / 2;
 	n = batch * t->per_slot / 16;
-	if (n > t->kind->outstanding(t))
-		n = t->kind->outstanding(t);
+	if (n + n / 2 > all)
+		n = all;
 	return n ? n : 1;
 }
 
@@ -861,12 +861,13 @@ struct sgring_uring *sgring_senders_ring(struct sgring *s, unsigned int *complet
 {
 	struct sgring_tx *t, *most = NULL;
 	struct sgring_uring *u;
+	unsigned int all;
 
 	*alone = true;
 	for (t = s->senders; t; t = t->next_tx) {
 		if (!busy(t))
 			continue;
-		if (!t->kind->ring || !t->kind->ring(t))
+		if (!t->kind->ring || !t->kind->ring(t, &all))
 			return NULL;
 		if (most)
 			*alone = false;
@@ -876,8 +877,8 @@ struct sgring_uring *sgring_senders_ring(struct sgring *s, unsigned int *complet
 	}
 	if (!most)
 		return NULL;
-	u = most->kind->ring(most);
-	*completions = batch_of(most, u);
+	u = most->kind->ring(most, &all);
+	*completions = batch_of(most, u, all);
 	return u;
 }
 
@@ -886,11 +887,12 @@ void sgring_senders_submit(struct sgring *s)
 	struct sgring_tx *t;
 
 	struct sgring_uring *u;
+	unsigned int all;
 	uint64_t calls;
 
 	s->put_off = false;
 	for (t = s->senders; t; t = t->next_tx) {
-		u = t->kind->ring ? t->kind->ring(t) : NULL;
+		u = t->kind->ring ? t->kind->ring(t, &all) : NULL;
 		if (!u)
 			continue;
 		calls = u->calls;

@@ -122,7 +122,9 @@ struct sgring_loans {
  * @reap: take completions, without waiting; 0 or -errno
  * @pollfds: descriptors to be waited for now, with events
  * @ring: the ring whose completions, with retry_ns and due_ns, are all that can be
- *	waited for now; NULL: pollfds() has something else. No function: there is none
+ *	waited for now, and about how many it is worth to wait for: then all is done, or
+ *	push() has something to do. NULL: pollfds() has something else. No function:
+ *	there is no ring
  * @outstanding: pieces lent
  * @check: something is wrong with a descriptor: has it failed? 0 or -errno, or
  *	sgring_tx_lost()
@@ -142,7 +144,7 @@ struct sgring_tx_kind {
 	int (*push)(struct sgring_tx *tx);
 	int (*reap)(struct sgring_tx *tx);
 	unsigned int (*pollfds)(const struct sgring_tx *tx, struct pollfd *fds, unsigned int room);
-	struct sgring_uring *(*ring)(const struct sgring_tx *tx);
+	struct sgring_uring *(*ring)(const struct sgring_tx *tx, unsigned int *completions);
 	uint32_t (*outstanding)(const struct sgring_tx *tx);
 	int (*check)(struct sgring_tx *tx);
 	int (*stalled)(struct sgring_tx *tx);
@@ -176,7 +178,7 @@ struct sgring_tx_engine {
 	int (*push)(struct sgring_tx *tx);
 	int (*reap)(struct sgring_tx *tx);
 	unsigned int (*pollfds)(const struct sgring_tx *tx, struct pollfd *fds, unsigned int room);
-	struct sgring_uring *(*ring)(const struct sgring_tx *tx);
+	struct sgring_uring *(*ring)(const struct sgring_tx *tx, unsigned int *completions);
 	uint32_t (*outstanding)(const struct sgring_tx *tx);
 	void (*abort)(struct sgring_tx *tx);
 	void (*close)(struct sgring_tx *tx);

@@ -397,9 +397,9 @@ static unsigned int sock_pollfds(const struct sgring_tx *t, struct pollfd *fds, 
 	return 1;
 }
 
-static struct sgring_uring *sock_ring(const struct sgring_tx *t)
+static struct sgring_uring *sock_ring(const struct sgring_tx *t, unsigned int *completions)
 {
-	return t->lost || !t->engine->ring ? NULL : t->engine->ring(t);
+	return t->lost || !t->engine->ring ? NULL : t->engine->ring(t, completions);
 }
 
 static uint32_t sock_outstanding(const struct sgring_tx *t)

@@ -854,14 +854,27 @@ static unsigned int uring_pollfds(const struct sgring_tx *t, struct pollfd *fds,
 	return n;
 }
 
-static struct sgring_uring *uring_ring(const struct sgring_tx *t)
+static struct sgring_uring *uring_ring(const struct sgring_tx *t, unsigned int *completions)
 {
 	struct engine *e = t->engine_data;
+	unsigned int answers = 0, notifications = 0;
+	const struct request *r;
 
 	/* Without requests that wait for it, it is the socket that tells of room. */
 	if (!e->out || !sgring_uring_can_wait(&e->u) ||
 	    (!e->asked && (e->chain.first || t->blocked == SGRING_TX_FULL)))
 		return NULL;
+	for (r = e->chain.first; r; r = r->next) {
+		answers += !r->answered;
+		notifications += !r->answered && r->op != IORING_OP_SEND;
+	}
+	/*
+	 * A chain's last answer lets the next one begin. Notifications come in turn: by
+	 * then there will be as many to come as now.
+	 */
+	*completions = answers + notifications;
+	if (!answers || e->upto == t->next)
+		*completions += e->out - answers;
 	return &e->u;
 }
 

@@ -24,8 +24,8 @@
  *   other         a poll, which ends with the first notification
  *   senders
  *
- * A wait for senders leaves out a device that might deliver; it is bounded by twice the
- * time the last batch took, and one in vain is followed by one for both.
+ * A wait for senders may leave out a device that delivers: it is bounded by twice the time
+ * a batch takes, and one in vain is followed by one for both.
  *
  * Each wait is preceded by sgring_flush(): a kernel that has stopped looking at the SQ is
  * kicked (I, J in sgring_ring.h). sgring_return() has no such barrier, and leans on that.
@@ -41,7 +41,7 @@
 
 #define NAP_NS SGRING_MS_NS
 #define LONG_NAP_NS (5 * SGRING_MS_NS)
-#define NAP_MAX_NS (100 * SGRING_MS_NS)
+#define NAP_MAX_NS (2000 * SGRING_MS_NS)
 #define OTHERS_NS (10 * SGRING_MS_NS)	/* other senders may have run out of work */
 #define SOCKETS 16	/* more of them are looked after, not waited for */
 
@@ -86,19 +86,21 @@ void sgring_cancel(struct sgring *s)
 }
 
 /*
- * On the senders' ring. With the @device, or while that cannot deliver, nothing else
- * needs a look; otherwise it is only thought that it need not be waited for.
+ * On the senders' ring. How many completions a batch takes is an estimate, which may never
+ * come true, if only because the connection is lost: look after twice its usual time.
  */
 static int sleep_on_ring(struct sgring *s, struct sgring_uring *u, unsigned int completions,
 			 bool device, bool alone, int64_t left_ns)
 {
-	int64_t nap = INT64_MAX, since = sgring_now_ns();
+	int64_t nap = 2 * s->batch_ns, since = sgring_now_ns();
+	unsigned int ready;
 	int err;
 
-	if (!device && sgring_held(s) < s->geometry.slot_count) {
-		nap = 2 * s->batch_ns;
-		nap = nap < LONG_NAP_NS ? LONG_NAP_NS : nap > NAP_MAX_NS ? NAP_MAX_NS : nap;
-	}
+	nap = nap < LONG_NAP_NS ? LONG_NAP_NS : nap > NAP_MAX_NS ? NAP_MAX_NS : nap;
+	if (device)	/* slots can wait for the device's, while it has enough */
+		nap = INT64_MAX;
+	if (device && 2 * sgring_held(s) <= s->geometry.slot_count)
+		completions = u->ring.cq.ring_entries;
 	if (!alone && nap > OTHERS_NS)
 		nap = OTHERS_NS;
 	if (s->put_off && !alone)
@@ -106,15 +108,18 @@ static int sleep_on_ring(struct sgring *s, struct sgring_uring *u, unsigned int 
 	s->put_off = false;
 	if (sgring_load_relaxed(&s->cancelled))
 		return -EINTR;
+	if (device && s->be->quiet)
+		s->be->quiet(s->be, s->fd);
 	if (device)
 		s->polls++;
 	else
 		s->sender_waits++;
 	err = sgring_uring_wait(u, completions, device,
 				left_ns >= 0 && left_ns < nap ? left_ns : nap);
-	s->in_vain = !err && !device;
-	if (err > 0 && !device)
-		s->batch_ns = sgring_now_ns() - since;
+	ready = io_uring_cq_ready(&u->ring);
+	s->in_vain = !device && !err && !ready;
+	if (!device && ready)
+		s->batch_ns = (sgring_now_ns() - since) * completions / ready;
 	return err < 0 ? err : 0;
 }
 
@@ -135,7 +140,7 @@ static int sleep_once(struct sgring *s, int64_t left_ns)
 	if (at != INT64_MAX && (left_ns < 0 || left_ns > at - now))
 		left_ns = at > now ? at - now : 0;
 	u = sending ? sgring_senders_ring(s, &n, &alone) : NULL;
-	if (u && !u->hung_up && s->be->poll == sgring_kernel_backend.poll)
+	if (u && !u->hung_up && (s->be->poll == sgring_kernel_backend.poll || s->be->quiet))
 		return sleep_on_ring(s, u, n, device || (s->in_vain && held < slots), alone, left_ns);
 	if (u && !device && !s->in_vain)
 		return sleep_on_ring(s, u, n, false, alone, left_ns);
