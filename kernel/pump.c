@@ -297,7 +297,7 @@ static void slot_free(struct sgring_stream *s, struct sgring_slot *slot)
 		return;
 	}
 	sync_for_device(s, slot);
-	list_add_tail(&slot->node, &s->free);
+	sgring_queue_add(&s->free, slot);
 }
 
 static bool slot_idle(struct sgring_stream *s, struct sgring_slot *slot)
@@ -465,8 +465,7 @@ static void refill(struct sgring_stream *s)
 	/* Each slot in flight has its entry reserved, and the end of stream one. */
 	room -= s->slots_engine + 1;
 	while (s->refill && sgring_inflight(s) < depth) {
-		struct sgring_slot *slot = list_first_entry_or_null(&s->free, struct sgring_slot,
-								    node);
+		struct sgring_slot *slot = s->free.first;
 
 		if (slot && room <= 0) {
 			s->stats.cq_full++;
@@ -480,7 +479,7 @@ static void refill(struct sgring_stream *s)
 		any = true;
 		if (!slot)
 			continue;
-		list_del_init(&slot->node);
+		sgring_queue_take(&s->free);
 		slot_state(s, slot, SGRING_SLOT_ENGINE);
 		s->slots_free--;
 		s->slots_engine++;
@@ -655,7 +654,8 @@ static void worker(struct work_struct *work)
 		sync_for_device(s, slot);
 		cond_resched();
 		pass_begin(s);
-		list_move_tail(&slot->node, &s->free);
+		list_del_init(&slot->node);
+		sgring_queue_add(&s->free, slot);
 		pump(s);
 	}
 	pump(s);
@@ -723,7 +723,6 @@ void sgring_pump_init(struct sgring_stream *s)
 	spin_lock_init(&s->lock);
 	init_waitqueue_head(&s->wait);
 	init_waitqueue_head(&s->idle_wait);
-	INIT_LIST_HEAD(&s->free);
 	INIT_LIST_HEAD(&s->dirty);
 	sgring_gate_init(&s->gate);
 	INIT_WORK(&s->work, worker);
@@ -872,7 +871,7 @@ bool sgring_pump_retire_rest(struct sgring_stream *s, const u32 *residue, bool l
 		cell->state = SGRING_CELL_IDLE;
 		if (!cell->slot || leak)
 			continue;
-		list_add(&cell->slot->node, &s->free);
+		sgring_queue_add_first(&s->free, cell->slot);
 		slot_state(s, cell->slot, SGRING_SLOT_FREE);
 		s->slots_engine--;
 		s->slots_free++;

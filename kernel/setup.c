@@ -426,11 +426,11 @@ static void reset_counts(struct sgring_stream *s)
 
 	spin_lock_bh(&s->lock);
 	s->stats = (struct sgring_stats){ .size = sizeof(s->stats) };
-	INIT_LIST_HEAD(&s->free);
+	s->free = (struct sgring_queue){};
 	INIT_LIST_HEAD(&s->dirty);
 	sgring_gate_init(&s->gate);
 	for (i = 0; i < s->setup.slot_count; i++)
-		list_add_tail(&s->slots[i].node, &s->free);
+		sgring_queue_add(&s->free, &s->slots[i]);
 	s->slots_free = s->setup.slot_count;
 	s->slots_engine = 0;
 	s->slots_app = 0;
@@ -503,7 +503,7 @@ void sgring_teardown(struct sgring_stream *s)
 
 	sgring_observers_zap(s);
 	spin_lock_bh(&s->lock);
-	INIT_LIST_HEAD(&s->free);
+	s->free = (struct sgring_queue){};
 	INIT_LIST_HEAD(&s->dirty);
 	sgring_gate_init(&s->gate);
 	/* A poll may be looking at the rings, under the lock. */

@@ -13,8 +13,9 @@
 
 /**
  * struct sgring_slot - one buffer
- * @node: in the list of its state: free, dirty, at the gate, or none; under the
- *	stream's lock
+ * @node: in the list of its state: dirty, at the gate, or none; under the stream's
+ *	lock
+ * @next: behind it in the queue of free slots; under the stream's lock
  * @chunks: its memory
  * @table: its DMA segments; nents of them mapped
  * @cookie: of the SQ entry that brought it
@@ -28,6 +29,7 @@
  */
 struct sgring_slot {
 	struct list_head node;
+	struct sgring_slot *next;
 	struct sgring_chunks *chunks;
 	struct sg_table table;
 	u64 cookie;
@@ -38,6 +40,42 @@ struct sgring_slot {
 	u32 gate_chunk;
 	u64 gate_since_ns;
 };
+
+/**
+ * struct sgring_queue - slots in order; only the first can be taken
+ * @first: NULL: there are none
+ * @last: valid if @first is
+ */
+struct sgring_queue {
+	struct sgring_slot *first;
+	struct sgring_slot *last;
+};
+
+/* Behind all others. */
+static inline void sgring_queue_add(struct sgring_queue *queue, struct sgring_slot *slot)
+{
+	slot->next = NULL;
+	if (queue->first)
+		queue->last->next = slot;
+	else
+		queue->first = slot;
+	queue->last = slot;
+}
+
+/* Before all others. */
+static inline void sgring_queue_add_first(struct sgring_queue *queue, struct sgring_slot *slot)
+{
+	slot->next = queue->first;
+	if (!queue->first)
+		queue->last = slot;
+	queue->first = slot;
+}
+
+/* The first goes. */
+static inline void sgring_queue_take(struct sgring_queue *queue)
+{
+	queue->first = queue->first->next;
+}
 
 int sgring_slot_alloc(struct sgring_slot *slot, struct sgring_chunk_plan *plan);
 int sgring_slot_map(struct sgring_slot *slot, u64 bytes, struct device *dev,

@@ -158,7 +158,7 @@ struct sgring_cell {
  * @cells: transfers, a ring
  * @cell_head: oldest in flight
  * @cell_tail: next to submit
- * @free: slots ready for the engine
+ * @free: slots ready for the engine, the next one first
  * @dirty: slots returned, not yet synced for the device
  * @gate: slots returned whose pages others still hold
  * @slots_free: in @free and @dirty
@@ -240,7 +240,7 @@ struct sgring_stream {
 	struct sgring_cell *cells;
 	u32 cell_head;
 	u32 cell_tail;
-	struct list_head free;
+	struct sgring_queue free;
 	struct list_head dirty;
 	struct sgring_gate gate;
 	u32 slots_free;
