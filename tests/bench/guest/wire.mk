@@ -18,7 +18,7 @@ else
 q := @
 endif
 
-all: $(O)/wire $(O)/setup
+all: $(O)/wire $(O)/setup $(O)/setup_sim
 
 $(O)/wire: $(wildcard $(here)/wire*.c) $(headers) $(lib)/libsgring.a
 	$(q)mkdir -p $(O)
@@ -27,6 +27,10 @@ $(O)/wire: $(wildcard $(here)/wire*.c) $(headers) $(lib)/libsgring.a
 $(O)/setup: $(here)/setup.c $(headers)
 	$(q)mkdir -p $(O)
 	$(q)$(CC) $(flags) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
+
+$(O)/setup_sim: $(here)/setup_sim.c $(headers) $(lib)/libsgring.a
+	$(q)mkdir -p $(O)
+	$(q)$(CC) $(flags) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $(filter %.c %.a,$^) -luring
 
 $(lib)/libsgring.a: FORCE
 	$(q)$(MAKE) $(if $(q),-s) --no-print-directory -f $(top)/userlib/Makefile O=$(lib) $@
