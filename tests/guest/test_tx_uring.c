@@ -366,7 +366,7 @@ static uint64_t flat_out(uint32_t method, uint32_t flags)
 static void sixteen_slots_go_with_one_call(void **state)
 {
 	(void)state;
-	assert_in_range(flat_out(SGRING_TX_URING, 0), 1, FLAT_OUT / 16);
+	assert_true(flat_out(SGRING_TX_URING, 0) <= FLAT_OUT / 16);
 }
 
 static void a_kernel_thread_saves_all_calls(void **state)
@@ -461,7 +461,7 @@ static void registered_slots_arrive_and_the_gate_comes_back(void **state)
 static void registered_slots_need_few_calls_too(void **state)
 {
 	(void)state;
-	assert_in_range(flat_out(SGRING_TX_URING_FIXED, 0), 1, FLAT_OUT / 16);
+	assert_true(flat_out(SGRING_TX_URING_FIXED, 0) <= FLAT_OUT / 16);
 }
 
 /* ---- when it goes wrong ---- */
