@@ -141,8 +141,10 @@ void sgring_tx_let_go(struct sgring_tx *t, struct sgring_tx_item *item)
 {
 	t->progress++;
 	/* What a lost connection lets go of has not arrived. */
-	if (!--item->pieces && !t->lost && (item->taken || t->error))
-		gone(t, item);
+	if (--item->pieces || t->lost || !(item->taken || t->error))
+		return;
+	t->back += item->slot.index != SGRING_NO_SLOT;
+	gone(t, item);
 }
 
 void sgring_tx_reported(struct sgring_tx *t, uint64_t sends, bool copied)
@@ -163,6 +165,8 @@ static void give_up(struct sgring_tx *t, int err)
 {
 	uint32_t n = t->first;
 
+	if (t->lost && !t->options.reconnect_ms)
+		t->stats.unsent_slots += t->back - t->arrived;
 	snprintf(t->why, sizeof(t->why), "%s", sgring_errmsg());
 	t->error = err;
 	t->lost = 0;

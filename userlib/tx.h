@@ -170,7 +170,7 @@ extern const struct sgring_tx_kind sgring_tx_file;
  * @close: release everything; the socket is still open
  *
  * What reap() takes was let go of because it arrived, or because the connection
- * was lost: sgring_tx_alive() must be asked in between.
+ * was lost: sgring_tx_ask() comes in between.
  */
 struct sgring_tx_engine {
 	int (*open)(struct sgring_tx *tx, uint32_t method);
@@ -222,6 +222,8 @@ extern const struct sgring_tx_engine sgring_tx_uring;
  * @seen: @progress at @since_ns
  * @since_ns: nothing has moved since; 0: not known, or nothing has to
  * @error: it failed with this; 0: it works
+ * @back: counts slots that went back when they were let go of
+ * @arrived: @back, when the connection was last known to work
  * @lost: the connection is lost: with this; 0: there is one
  * @lost_ns: since when
  * @why: how, or why the last attempt to connect failed
@@ -274,6 +276,8 @@ struct sgring_tx {
 	uint64_t progress;
 	uint64_t seen;
 	int64_t since_ns;
+	uint32_t back;
+	uint32_t arrived;
 	int error;
 	int lost;
 	int64_t lost_ns;
@@ -361,11 +365,25 @@ ssize_t sgring_tx_hello(struct sgring_tx *tx, const struct sgring_tx_item *item)
 int sgring_tx_trouble(struct sgring_tx *tx, int err, size_t bytes);
 /* Datagrams: the network says that one did not arrive. */
 void sgring_tx_told(struct sgring_tx *tx, int err);
-/*
- * Is the connection as it was? Asked after notifications were taken and before
- * sgring_tx_let_go(): what is let go of by a connection that fails has not arrived.
- */
+/* Is the connection as it was? */
 bool sgring_tx_alive(struct sgring_tx *tx);
+/*
+ * Asked after notifications were taken and before sgring_tx_let_go(): what is let go of
+ * by a connection that fails has not arrived. To know is a system call, made only if it
+ * could be sent again. Otherwise whatever is accepted that was handed over later shows it:
+ * sgring_tx_worked(), with @back as it was then.
+ */
+static inline void sgring_tx_ask(struct sgring_tx *tx)
+{
+	if (tx->options.reconnect_ms)
+		sgring_tx_alive(tx);
+}
+
+static inline void sgring_tx_worked(struct sgring_tx *tx, uint32_t back)
+{
+	if ((int32_t)(back - tx->arrived) > 0)
+		tx->arrived = back;
+}
 /* Is it a connection (TCP), or are they datagrams? */
 static inline bool sgring_tx_stream(const struct sgring_tx *tx)
 {

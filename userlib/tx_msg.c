@@ -168,7 +168,7 @@ static int msg_reap(struct sgring_tx *t)
 		n = t->stream->be->recvmmsg(t->stream->be, t->fd, msgs, BATCH,
 					    MSG_ERRQUEUE | MSG_DONTWAIT);
 		if (n > 0)
-			sgring_tx_alive(t);
+			sgring_tx_ask(t);
 		for (i = 0; i < n; i++)
 			take_message(t, &msgs[i].msg_hdr);
 	} while (n == BATCH || n == -EINTR);
@@ -223,6 +223,7 @@ static int msg_push(struct sgring_tx *t)
 					sgring_loans_add(&own->loans, item->number, m.items);
 					sgring_tx_lend_all(t, item->number, m.items);
 				}
+				sgring_tx_worked(t, t->back);
 				sgring_tx_accepted(t, item->number, &m, (size_t)n);
 				continue;
 			}

@@ -243,10 +243,15 @@ static bool closed(int fd)
 
 bool sgring_tx_alive(struct sgring_tx *t)
 {
-	char text[128];
+	char text[128], byte;
 	int err;
 
-	if (sgring_tx_stream(t) && !t->lost && !t->error) {
+	if (!sgring_tx_stream(t) || t->lost || t->error)
+		return !t->lost;
+	/* Nothing to read and no error, said under the socket's lock: no reset is on its way. */
+	err = recv(t->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 ? -errno : 0;
+	/* A peer that talks, or sends no more: it has to be asked for each. */
+	if (!err) {
 		/*
 		 * In this order: a reset leaves its error before it lets go of anything;
 		 * and closes before a send, whose answer may be on its way to us, is told.
@@ -254,13 +259,15 @@ bool sgring_tx_alive(struct sgring_tx *t)
 		err = sgring_sock_error(t->fd);
 		if (!err && closed(t->fd))
 			err = -ECONNRESET;
-		if (err) {
-			sgring_fail(-err, "%s: %s", t->peer,
-				    sgring_strerror(err, text, sizeof(text)));
-			sgring_tx_lost(t, err);
-		}
 	}
-	return !t->lost;
+	if (err && err != -EAGAIN && err != -EINTR) {
+		err = err == -ENOTCONN ? -ECONNRESET : err;
+		sgring_fail(-err, "%s: %s", t->peer, sgring_strerror(err, text, sizeof(text)));
+		sgring_tx_lost(t, err);
+		return false;
+	}
+	t->arrived = t->back;
+	return true;
 }
 
 static int sock_check(struct sgring_tx *t)

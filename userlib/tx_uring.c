@@ -113,6 +113,7 @@ struct list {
  * @unused: a stack
  * @chain: in order; those whose answer was not used yet
  * @asked: of them, not answered yet
+ * @back: the sender's, before it was made
  * @links: so many chains of datagrams are to be linked
  * @links_next: when the socket is full again
  * @finished: to be let go of
@@ -146,6 +147,7 @@ struct engine {
 	struct list finished;
 	uint32_t out;
 	uint64_t completed;
+	uint32_t back;
 	uint32_t upto;
 	size_t page;
 	size_t piece_max;
@@ -424,6 +426,7 @@ static bool build(struct sgring_tx *t, int *err)
 		}
 	}
 	e->upto = n;
+	e->back = t->back;
 	if (!e->chain.first) {
 		if (!*err && n != t->next)
 			t->blocked = SGRING_TX_LIMIT;
@@ -559,6 +562,7 @@ static int use_answer(struct sgring_tx *t, struct request *r)
 		return sgring_fail(EPROTO, "%s: the kernel sent what was linked to a send that failed",
 				   t->peer);
 	if (r->result > 0) {
+		sgring_tx_worked(t, e->back);
 		was_sent(t, r);
 		e->moved++;
 	}
@@ -705,12 +709,8 @@ static void let_go(struct sgring_tx *t)
 	uint64_t sent = 0, copied = 0;
 	struct request *r;
 
-	/*
-	 * To ask is a system call. If nothing could be sent again, it is enough
-	 * that the next send fails, or the end of the flush.
-	 */
-	if (e->finished.first && (!e->u.sqpoll || t->options.reconnect_ms))
-		sgring_tx_alive(t);
+	if (e->finished.first)
+		sgring_tx_ask(t);
 	while ((r = list_take(&e->finished))) {
 		if (r->notifies && r->sent)
 			*(r->copied ? &copied : &sent) += 1;
