@@ -36,17 +36,19 @@ void sgring_consume_any(struct sgring *s, uint32_t n)
 	for (i = 0; i < n; i++) {
 		const struct sgring_cqe *e = sgring_cq_peek(&r->cq, i);
 
+		uint64_t taken = r->end_position + r->more_bytes;
+
 		if (e->position_bytes > r->end_position)
 			r->lost_bytes += e->position_bytes - r->end_position;
-		r->end_position = e->position_bytes + e->length_bytes;
 		if (e->flags & SGRING_CQE_EOS) {
 			r->ends++;
 			r->end_position = 0;
-			continue;
+		} else {
+			r->failed_slots += e->status < 0;
+			r->end_position = e->position_bytes + e->length_bytes;
+			taken += e->length_bytes;
 		}
-		r->slots++;
-		r->bytes += e->length_bytes;
-		r->failed_slots += e->status < 0;
+		r->more_bytes = taken - r->end_position;
 	}
 	sgring_cq_consume(&r->cq, n);
 }
@@ -76,7 +78,6 @@ int sgring_put_any(struct sgring *s, uint32_t index, uint64_t cookie)
 				   index);
 	e->slot = index;
 	e->cookie = cookie;
-	s->rings.returned++;
 	return 0;
 }
 
@@ -103,9 +104,13 @@ int sgring_return(struct sgring *s, const struct sgring_slot *slot)
 static int return_any(struct sgring *s, uint32_t n)
 {
 	const struct sgring_cqe *e;
-	int err = 0, e1;
+	int err = sgring_owner_only(s), e1;
 	uint32_t i;
 
+	if (err)
+		return err;
+	if (n > sgring_ready(s))
+		return sgring_fail(EINVAL, "%u entries are not ready, only %u", n, sgring_ready(s));
 	for (i = 0; i < n; i++) {
 		e = sgring_peek(s, i);
 		e1 = e->flags & SGRING_CQE_EOS ? 0 : sgring_put(s, e->slot, e->cookie);
@@ -119,7 +124,7 @@ static int return_any(struct sgring *s, uint32_t n)
 /* Cookie and slot lie side by side in both; what follows them in the SQ is 0. */
 typedef uint32_t words __attribute__((vector_size(16)));
 
-static inline void return_one(unsigned char *to, const unsigned char *from)
+static inline void return_one(struct sgring_sqe *to, const struct sgring_cqe *from)
 {
 	static const words mask = { 0xffffffff, 0xffffffff, 0xffffffff, 0 };
 	words w;
@@ -128,7 +133,7 @@ static inline void return_one(unsigned char *to, const unsigned char *from)
 		       offsetof(struct sgring_sqe, slot) == 8 &&
 		       offsetof(struct sgring_cqe, slot) == offsetof(struct sgring_cqe, cookie) + 8,
 		       "cookie and slot");
-	memcpy(&w, from + offsetof(struct sgring_cqe, cookie), sizeof(w));
+	memcpy(&w, (const char *)from + offsetof(struct sgring_cqe, cookie), sizeof(w));
 	w &= mask;
 	memcpy(to, &w, sizeof(w));
 }
@@ -147,59 +152,52 @@ static uint64_t odd_mask(void)
 
 static bool room_for(struct sgring_sq *sq, uint32_t n)
 {
-	if (sgring_ring_used(sq->producer, sq->consumer) + n > sq->count)
+	if (sgring_ring_used((uint32_t)sq->producer, sq->consumer) + n > sq->count)
 		sq->consumer = sgring_load_acquire(&sq->kernel->sq_consumer); /* D */
-	return sgring_ring_used(sq->producer, sq->consumer) + n <= sq->count;
+	return sgring_ring_used((uint32_t)sq->producer, sq->consumer) + n <= sq->count;
 }
 
+/*
+ * Many at a time: entries are written as they are found, and published only when it
+ * is clear that there was no break among them; otherwise all is done again, one by one.
+ */
 int sgring_return_ready(struct sgring *s, uint32_t n)
 {
 	struct sgring_rings *r = &s->rings;
-	uint64_t begin, both, odd = 0, cq_stride = r->cq.stride, sq_stride = r->sq.stride;
-	uint32_t at = r->cq.consumer, to = r->sq.producer, left = n, run;
-	const unsigned char *from, *end;
-	const struct sgring_cqe *e;
-	unsigned char *sqe;
+	const struct sgring_cqe *cqes = (const struct sgring_cqe *)(const void *)r->cq.entries, *e;
+	struct sgring_sqe *sqes = (struct sgring_sqe *)(void *)r->sq.entries, *q;
+	uint32_t from = (uint32_t)r->cq.consumer & (r->cq.count - 1);
+	uint32_t to = (uint32_t)r->sq.producer & (r->sq.count - 1);
+	uint32_t left = n, run, i;
+	uint64_t odd = 0, both;
 
-	if (!s->owner)
-		return sgring_owner_only(s);
-	if (n > sgring_ready(s))
-		return sgring_fail(EINVAL, "%u entries are not ready, only %u", n, sgring_ready(s));
-	if (!n || n > r->plain_slots || !room_for(&r->sq, n))
+	if (n - 1 >= s->many_slots || n > sgring_ready(s) || !room_for(&r->sq, n))
 		return return_any(s, n);
-
-	/* Written, but not published before it is clear that there was no break. */
-	e = sgring_cq_peek(&r->cq, 0);
-	begin = e->position_bytes;
-	while (left) {
-		run = r->cq.count - (at & (r->cq.count - 1));
-		if (run > r->sq.count - (to & (r->sq.count - 1)))
-			run = r->sq.count - (to & (r->sq.count - 1));
-		if (run > left)
-			run = left;
-		from = r->cq.entries + sgring_ring_offset(at, r->cq.count, r->cq.stride);
-		sqe = r->sq.entries + sgring_ring_offset(to, r->sq.count, r->sq.stride);
-		end = from + run * cq_stride;
+	if (cqes[from].position_bytes != r->end_position)
+		return return_any(s, n);
+	/* In runs that end where either ring does. */
+	do {
+		e = &cqes[from];
+		q = &sqes[to];
+		run = left;
+		if (run > r->cq.count - from)
+			run = r->cq.count - from;
+		if (run > r->sq.count - to)
+			run = r->sq.count - to;
 #pragma GCC unroll 4
-		do {
-			e = (const struct sgring_cqe *)(const void *)from;
-			memcpy(&both, from + offsetof(struct sgring_cqe, flags), sizeof(both));
+		for (i = 0; i < run; i++) {
+			memcpy(&both, &e[i].flags, sizeof(both));
 			odd |= both;
-			return_one(sqe, from);
-			from += cq_stride;
-			sqe += sq_stride;
-		} while (from != end);
-		at += run;
-		to += run;
+			return_one(&q[i], &e[i]);
+		}
 		left -= run;
-	}
-	if (odd & odd_mask() || begin != r->end_position)
+		from = (from + run) & (r->cq.count - 1);
+		to = (to + run) & (r->sq.count - 1);
+	} while (left);
+	if (odd & odd_mask())
 		return return_any(s, n);
-	r->end_position = e->position_bytes + e->length_bytes;
-	r->bytes += r->end_position - begin;
-	r->slots += n;
+	r->end_position = e[run - 1].position_bytes + e[run - 1].length_bytes;
 	sgring_cq_consume(&r->cq, n);
-	r->sq.producer = to;
-	r->returned += n;
+	r->sq.producer += n;
 	return sgring_publish(s);
 }

@@ -34,6 +34,7 @@ struct sgring_share {
  * @shares: by slot; owner
  * @lent_slots: slots that a sender has
  * @extra_holds: holds added, all slots together
+ * @many_slots: rings.plain_slots, if entries are as long as we know them; else 0
  * @cancelled: no wait any more; written by anybody
  * @cancel_fd: an eventfd that says so; owner
  * @senders: the list
@@ -63,6 +64,7 @@ struct sgring {
 	struct sgring_share *shares;
 	uint32_t lent_slots;
 	uint32_t extra_holds;
+	uint32_t many_slots;
 	int cancelled;
 	int cancel_fd;
 	struct sgring_tx *senders;
@@ -152,13 +154,28 @@ static inline bool sgring_all_lent(const struct sgring_share *share)
 /* May the inline calls go by themselves (batch.c)? After each change of one of these. */
 static inline void sgring_look_plain(struct sgring *s)
 {
+	const struct sgring_geometry *g = &s->geometry;
+	bool known = g->cq_stride == sizeof(struct sgring_cqe) &&
+		     g->sq_stride == sizeof(struct sgring_sqe);
+
 	s->rings.plain_slots = s->owner && !s->lent_slots && !s->extra_holds && !s->sender_error ?
-			       s->geometry.slot_count : 0;
+			       g->slot_count : 0;
+	s->many_slots = known ? s->rings.plain_slots : 0;
+}
+
+static inline uint64_t sgring_taken(const struct sgring *s)
+{
+	return s->rings.cq.consumer - s->rings.first_taken - s->rings.ends;
+}
+
+static inline uint64_t sgring_returned(const struct sgring *s)
+{
+	return s->rings.sq.producer - s->rings.first_returned;
 }
 
 static inline uint64_t sgring_held(const struct sgring *s)
 {
-	return s->rings.slots - s->rings.returned;
+	return sgring_taken(s) - sgring_returned(s);
 }
 
 #endif /* SGRING_INTERNAL_H */

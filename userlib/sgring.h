@@ -209,12 +209,12 @@ struct sgring_rings {
 	unsigned char *data;		/* slot i at data + i * stride_bytes */
 	uint64_t stride_bytes;
 	uint64_t end_position;		/* end of the last entry consumed */
-	uint64_t slots;
-	uint64_t bytes;
+	uint64_t more_bytes;		/* bytes taken, beyond end_position; modulo 2^64 */
 	uint64_t lost_bytes;
 	uint64_t failed_slots;
-	uint64_t returned;
 	uint64_t ends;			/* end-of-stream entries consumed */
+	uint32_t first_taken;		/* cq.consumer and sq.producer to begin with */
+	uint32_t first_returned;
 	uint32_t plain_slots;		/* slots; 0: the inline calls must ask the library */
 	uint32_t reserved;
 };
@@ -382,8 +382,6 @@ static inline void sgring_consume(struct sgring *s, uint32_t n)
 		return;
 	}
 	r->end_position = e->position_bytes + e->length_bytes;
-	r->bytes += r->end_position - begin;
-	r->slots += n;
 	sgring_cq_consume(&r->cq, n);
 }
 
@@ -392,7 +390,7 @@ static inline int sgring_answer(struct sgring *s)
 {
 	const struct sgring_sq *sq = &sgring_rings(s)->sq;
 
-	return sgring_load_relaxed(&sq->kernel->sq_consumer) == sq->producer ? 0 : sgring_kick(s);
+	return sgring_load_relaxed(&sq->kernel->sq_consumer) == (uint32_t)sq->producer ? 0 : sgring_kick(s);
 }
 
 /**
@@ -437,23 +435,27 @@ int sgring_return(struct sgring *stream, const struct sgring_slot *slot);
  */
 static inline int sgring_next(struct sgring *s, struct sgring_slot *slot, int timeout_ms)
 {
-	const struct sgring_cqe *e = NULL;
+	struct sgring_rings *r = sgring_rings(s);
+	const struct sgring_cqe *e;
 	struct sgring_slot other;
 	int err;
 
-	if (__builtin_expect(sgring_rings(s)->plain_slots && sgring_ready(s), 1))
+	if (__builtin_expect(r->plain_slots && sgring_ready(s), 1)) {
 		e = sgring_peek(s, 0);
-	if (__builtin_expect(!e || e->flags & SGRING_CQE_EOS, 0)) {
-		/* Not into *slot, which so can live in registers. */
-		__builtin_memset(&other, 0, sizeof(other));
-		other.index = SGRING_NO_SLOT;
-		err = sgring_next_any(s, &other, timeout_ms);
-		*slot = other;
-		return err;
+		if (__builtin_expect(e->position_bytes == r->end_position &&
+				     !((e->flags & SGRING_BREAKS) | (uint32_t)e->status), 1)) {
+			sgring_slot_of(s, e, slot);
+			r->end_position += e->length_bytes;
+			sgring_cq_consume(&r->cq, 1);
+			return 0;
+		}
 	}
-	sgring_slot_of(s, e, slot);
-	sgring_consume(s, 1);
-	return 0;
+	/* Not into *slot, which so can live in registers. */
+	__builtin_memset(&other, 0, sizeof(other));
+	other.index = SGRING_NO_SLOT;
+	err = sgring_next_any(s, &other, timeout_ms);
+	*slot = other;
+	return err;
 }
 
 /** sgring_put() - return a slot with the next publish or flush; -ENOBUFS: too many */
@@ -462,14 +464,13 @@ static inline int sgring_put(struct sgring *s, uint32_t index, uint64_t cookie)
 	struct sgring_rings *r = sgring_rings(s);
 	struct sgring_sqe *e;
 
-	if (__builtin_expect(index >= r->plain_slots || !sgring_sq_room(&r->sq), 0))
+	if (__builtin_expect(index >= r->plain_slots || sgring_sq_filled(&r->sq), 0))
 		return sgring_put_any(s, index, cookie);
 	/* The rest of it is 0 since the set-up. */
 	e = (struct sgring_sqe *)(void *)(r->sq.entries +
-		sgring_ring_offset(r->sq.producer++, r->sq.count, r->sq.stride));
+		sgring_ring_offset((uint32_t)r->sq.producer++, r->sq.count, r->sq.stride));
 	e->cookie = cookie;
 	e->slot = index;
-	r->returned++;
 	return 0;
 }
 

@@ -168,14 +168,17 @@ static int map_all(struct sgring *s)
 		return 0;
 	}
 	r->cq.user = (void *)((char *)s->user_map + g->user_side);
-	r->cq.producer = r->cq.consumer = sgring_load_relaxed(&r->cq.user->cq_consumer);
+	r->first_taken = sgring_load_relaxed(&r->cq.user->cq_consumer);
+	r->cq.producer = r->first_taken;
+	r->cq.consumer = r->first_taken;
+	r->first_returned = sgring_load_relaxed(&r->cq.user->sq_producer);
 	r->sq = (struct sgring_sq){
 		.kernel = kernel,
 		.user = r->cq.user,
 		.entries = (unsigned char *)s->user_map + g->sq_offset,
 		.count = g->sq_entries,
 		.stride = g->sq_stride,
-		.producer = sgring_load_relaxed(&r->cq.user->sq_producer),
+		.producer = r->first_returned,
 		.consumer = sgring_load_acquire(&kernel->sq_consumer),
 	};
 	r->data = s->data_map;
@@ -457,7 +460,7 @@ int sgring_follow(struct sgring *s, struct sgring_cqe *entry, uint64_t *missed)
 	*missed = 0;
 	for (;;) {
 		producer = sgring_load_acquire(&cq->kernel->cq_producer); /* F */
-		behind = sgring_ring_used(producer, cq->consumer);
+		behind = sgring_ring_used(producer, (uint32_t)cq->consumer);
 		if (!behind)
 			return 0;
 		if (behind < cq->count) {
@@ -468,11 +471,11 @@ int sgring_follow(struct sgring *s, struct sgring_cqe *entry, uint64_t *missed)
 			 */
 			__atomic_thread_fence(__ATOMIC_ACQUIRE);
 			producer = sgring_load_relaxed(&cq->kernel->cq_producer);
-			if (sgring_ring_used(producer, cq->consumer) < cq->count) {
+			if (sgring_ring_used(producer, (uint32_t)cq->consumer) < cq->count) {
 				cq->consumer++;
 				return 1;
 			}
-			behind = sgring_ring_used(producer, cq->consumer);
+			behind = sgring_ring_used(producer, (uint32_t)cq->consumer);
 		}
 		/* Overrun: go on in the middle of what is still there. */
 		*missed += behind - cq->count / 2;
@@ -497,11 +500,11 @@ int sgring_stats_sized(struct sgring *s, struct sgring_stats *stats, size_t size
 void sgring_counters_sized(const struct sgring *s, struct sgring_counters *c, size_t size)
 {
 	const struct sgring_counters now = {
-		.slots = s->rings.slots,
-		.bytes = s->rings.bytes,
+		.slots = sgring_taken(s),
+		.bytes = s->rings.end_position + s->rings.more_bytes,
 		.lost_bytes = s->rings.lost_bytes,
 		.failed_slots = s->rings.failed_slots,
-		.returned = s->rings.returned,
+		.returned = sgring_returned(s),
 		.kicks = s->kicks,
 		.polls = s->polls,
 		.sender_waits = s->sender_waits,

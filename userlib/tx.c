@@ -365,7 +365,7 @@ static void push(struct sgring_tx *t)
 static void work(struct sgring_tx *t, bool reap, bool lazy)
 {
 	struct sgring *s = t->stream;
-	uint64_t returned = s->rings.returned;
+	uint64_t returned = sgring_returned(s);
 	int err = 0;
 
 	if (reap && (t->kind->outstanding(t) || (t->due_ns && sgring_now_ns() >= t->due_ns))) {
@@ -388,7 +388,7 @@ static void work(struct sgring_tx *t, bool reap, bool lazy)
 	if (!t->error && t->lost)
 		reconnect(t);
 	/* A kick that fails is the stream's error; sgring_next() will meet it. */
-	if (returned != s->rings.returned)
+	if (returned != sgring_returned(s))
 		sgring_flush(s);
 }
 
@@ -478,7 +478,7 @@ static int tx_new(struct sgring_tx **tx, struct sgring *s, const struct sgring_t
 	t->batch = 1;
 	t->per_slot = 16;
 	t->epoch = (uint32_t)s->rings.ends + 1;
-	t->slots_before = s->rings.slots;
+	t->slots_before = sgring_taken(s);
 	err = take_options(t, o);
 	if (err)
 		return err;
@@ -933,7 +933,7 @@ void sgring_sender_look(struct sgring_tx *t, int revents)
 
 bool sgring_tx_had_all(const struct sgring_tx *t)
 {
-	return !t->error && t->stats.slots == t->stream->rings.slots - t->slots_before;
+	return !t->error && t->stats.slots == sgring_taken(t->stream) - t->slots_before;
 }
 
 bool sgring_tx_ended(const struct sgring_tx *t)

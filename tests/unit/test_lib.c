@@ -655,7 +655,7 @@ static void returning_what_is_ready_comes_to_the_same_as_putting_each(void **sta
 
 	(void)state;
 	sim = sim_new();
-	for (kind = 0; kind < 5; kind++) {
+	for (kind = 0; kind < 6; kind++) {
 		plan = sim->plan;
 		plan.end_at = 400;
 		if (kind == 1) {
@@ -665,9 +665,9 @@ static void returning_what_is_ready_comes_to_the_same_as_putting_each(void **sta
 			plan.fail_at = 101;
 		} else if (kind == 3) {
 			plan.eop_at = 102;
-		} else if (kind == 4) {
+		} else if (kind >= 4) {
 			plan.first_index = 0xffffffffU - 200;
-			plan.extra_stride = 32;
+			plan.extra_stride = kind == 5 ? 32 : 0;
 		}
 		by_put = account_of(&plan, 0);
 		assert_int_equal(by_put.seen, 400 - 16);

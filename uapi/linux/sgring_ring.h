@@ -238,7 +238,8 @@ static inline __u64 sgring_ring_offset(__u32 index, __u32 entries, __u32 stride)
  * @stride: bytes from one entry to the next
  * @producer: last producer seen, so that the hot path touches the kernel's
  *	cache line only when it must
- * @consumer: next entry to look at; published by sgring_cq_consume()
+ * @consumer: next entry to look at; its low half is published by
+ *	sgring_cq_consume()
  */
 struct sgring_cq {
 	const struct sgring_kernel_side *kernel;
@@ -247,7 +248,7 @@ struct sgring_cq {
 	__u32 count;
 	__u32 stride;
 	__u32 producer;
-	__u32 consumer;
+	__u64 consumer;
 };
 
 /**
@@ -258,7 +259,8 @@ struct sgring_cq {
  * @count: number of entries, a power of two
  * @stride: bytes from one entry to the next
  * @consumer: last consumer seen
- * @producer: next entry to write; published by sgring_sq_publish() or sgring_sq_submit()
+ * @producer: next entry to write; its low half is published by
+ *	sgring_sq_publish() and sgring_sq_submit()
  */
 struct sgring_sq {
 	const struct sgring_kernel_side *kernel;
@@ -267,7 +269,7 @@ struct sgring_sq {
 	__u32 count;
 	__u32 stride;
 	__u32 consumer;
-	__u32 producer;
+	__u64 producer;
 };
 
 /*
@@ -276,31 +278,37 @@ struct sgring_sq {
  */
 static inline __u32 sgring_cq_ready(struct sgring_cq *cq)
 {
-	if (cq->producer == cq->consumer)
+	if (cq->producer == (__u32)cq->consumer)
 		cq->producer = sgring_load_acquire(&cq->kernel->cq_producer); /* F */
-	return sgring_ring_used(cq->producer, cq->consumer);
+	return sgring_ring_used(cq->producer, (__u32)cq->consumer);
 }
 
 /* Look at the n-th ready entry (n < sgring_cq_ready()). */
 static inline const struct sgring_cqe *sgring_cq_peek(const struct sgring_cq *cq, __u32 n)
 {
 	return (const struct sgring_cqe *)(const void *)(cq->entries +
-		sgring_ring_offset(cq->consumer + n, cq->count, cq->stride));
+		sgring_ring_offset((__u32)cq->consumer + n, cq->count, cq->stride));
 }
 
 /* Give n entries back to the kernel; they must not be read again. */
 static inline void sgring_cq_consume(struct sgring_cq *cq, __u32 n)
 {
 	cq->consumer += n;
-	sgring_store_release(&cq->user->cq_consumer, cq->consumer); /* G */
+	sgring_store_release(&cq->user->cq_consumer, (__u32)cq->consumer); /* G */
+}
+
+/* Is it full, as far as one knows without looking? */
+static inline int sgring_sq_filled(const struct sgring_sq *sq)
+{
+	return sgring_ring_used((__u32)sq->producer, sq->consumer) == sq->count;
 }
 
 /* Entries that can be written. */
 static inline __u32 sgring_sq_room(struct sgring_sq *sq)
 {
-	if (sgring_ring_used(sq->producer, sq->consumer) == sq->count)
+	if (sgring_sq_filled(sq))
 		sq->consumer = sgring_load_acquire(&sq->kernel->sq_consumer); /* D */
-	return sq->count - sgring_ring_used(sq->producer, sq->consumer);
+	return sq->count - sgring_ring_used((__u32)sq->producer, sq->consumer);
 }
 
 /* Reserve the next entry, or NULL. It is zeroed; nobody sees it before it is published. */
@@ -311,7 +319,7 @@ static inline struct sgring_sqe *sgring_sq_reserve(struct sgring_sq *sq)
 	if (!sgring_sq_room(sq))
 		return 0;
 	e = (struct sgring_sqe *)(void *)(sq->entries +
-		sgring_ring_offset(sq->producer++, sq->count, sq->stride));
+		sgring_ring_offset((__u32)sq->producer++, sq->count, sq->stride));
 	e->cookie = 0;
 	e->slot = 0;
 	e->offset_bytes = 0;
@@ -333,14 +341,14 @@ static inline int sgring_sq_asked(const struct sgring_sq *sq)
  */
 static inline int sgring_sq_publish(struct sgring_sq *sq)
 {
-	sgring_store_release(&sq->user->sq_producer, sq->producer); /* A */
+	sgring_store_release(&sq->user->sq_producer, (__u32)sq->producer); /* A */
 	return sgring_sq_asked(sq); /* N */
 }
 
 /* Publish all reserved entries; then one may wait. True: kick first. */
 static inline int sgring_sq_submit(struct sgring_sq *sq)
 {
-	sgring_store_release(&sq->user->sq_producer, sq->producer); /* A */
+	sgring_store_release(&sq->user->sq_producer, (__u32)sq->producer); /* A */
 	sgring_full_barrier(); /* I */
 	return sgring_sq_asked(sq); /* J */
 }
