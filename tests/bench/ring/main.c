@@ -152,10 +152,12 @@ static void await(void)
 /* Take @count entries; there are as many, or will be. */
 static inline void take(struct ring *r, uint32_t batch, uint64_t count, struct learnt *l)
 {
+	uint32_t (*turn)(struct ring *r, uint32_t batch, struct learnt *l) =
+		batch == 1 && r->turn_one ? r->turn_one : r->turn;
 	uint64_t got = 0;
 
 	while (got < count && !l->failed)
-		got += r->turn(r, batch, l);
+		got += turn(r, batch, l);
 }
 
 /* One sample: ns per entry, over at least @slice_ns. */

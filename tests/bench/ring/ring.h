@@ -35,6 +35,8 @@ struct ring {
 	void (*close)(struct ring *r);
 	/* The application: take what is there, at most @batch, and return it. How many. */
 	uint32_t (*turn)(struct ring *r, uint32_t batch, struct learnt *l);
+	/* The same for batches of one, where a library has calls for that; or NULL. */
+	uint32_t (*turn_one)(struct ring *r, uint32_t batch, struct learnt *l);
 	/* The kernel: take all that was returned, deliver it again. How many. */
 	uint32_t (*kernel_turn)(struct ring *r);
 	void *priv;

@@ -176,11 +176,12 @@ static uint32_t put_turn(struct ring *r, uint32_t batch, struct learnt *l)
 	return n;
 }
 
-/* Two programs, not two branches of one: each has its registers to itself. */
-static __attribute__((noinline)) uint32_t one(struct sgring *s, struct learnt *l)
+static uint32_t one_turn(struct ring *r, uint32_t batch, struct learnt *l)
 {
+	struct sgring *s = ((struct played *)r->priv)->stream;
 	struct sgring_slot slot;
 
+	(void)batch;
 	if (sgring_next(s, &slot, -1)) {
 		l->failed++;
 		return 0;
@@ -193,8 +194,9 @@ static __attribute__((noinline)) uint32_t one(struct sgring *s, struct learnt *l
 	return 1;
 }
 
-static __attribute__((noinline)) uint32_t many(struct sgring *s, uint32_t batch, struct learnt *l)
+static uint32_t ready_turn(struct ring *r, uint32_t batch, struct learnt *l)
 {
+	struct sgring *s = ((struct played *)r->priv)->stream;
 	uint64_t indices = 0, bytes = 0, positions = 0;
 	uint32_t n = sgring_ready(s), i;
 
@@ -215,13 +217,6 @@ static __attribute__((noinline)) uint32_t many(struct sgring *s, uint32_t batch,
 	l->bytes += bytes;
 	l->positions += positions;
 	return n;
-}
-
-static uint32_t sgring_turn(struct ring *r, uint32_t batch, struct learnt *l)
-{
-	struct sgring *s = ((struct played *)r->priv)->stream;
-
-	return batch == 1 ? one(s, l) : many(s, batch, l);
 }
 
 static uint32_t sgring_kernel_turn(struct ring *r)
@@ -249,7 +244,7 @@ static uint32_t sgring_kernel_turn(struct ring *r)
 
 struct ring ring_sgring = {
 	.name = "sgring", .open = sgring_ring_open, .close = sgring_ring_close,
-	.turn = sgring_turn, .kernel_turn = sgring_kernel_turn,
+	.turn = ready_turn, .turn_one = one_turn, .kernel_turn = sgring_kernel_turn,
 };
 struct ring ring_sgring_put = {
 	.name = "sgring-put", .open = sgring_ring_open, .close = sgring_ring_close,
