@@ -17,6 +17,9 @@
  *   it. Counted is all the CPU executes but for what a child does, which has the CPU whenever
  *   nobody else wants it (SCHED_IDLE) and reads the TSC all the time. Taken off is what the CPU
  *   executes at the same pace for bench-null, whose slots nobody exchanges: the interrupts.
+ *
+ * busy: the engine is faster than the program, which works on each slot for as long as sleep's
+ *   pace is, and so never sleeps for long. Counted like sleep, less the work.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -37,10 +40,13 @@
 #define DEBUGFS		"/sys/kernel/debug/bench-engine/"
 #define NULL_RUN	"/sys/module/bench_null/parameters/run"
 #define PERIOD_NS	20000	/* sleep: from transfer to transfer; streams take turns */
+#define FAST_NS		5000	/* busy: the same */
+#define WORK		20000	/* busy: on each slot, instructions */
+#define PACED_SLOTS	800	/* sleep, busy: to be measured; whole ticks of the kernel's clock */
 #define IDLE_TICKS	100	/* two reads of the child so close have nothing between them */
 
 static const struct cost_way *const ways[] = {
-	&cost_sgring, &cost_v4l2, &cost_ioctl2, &cost_seed,
+	&cost_sgring, &cost_sgring_no_gate, &cost_v4l2, &cost_ioctl2, &cost_seed,
 };
 
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
@@ -70,12 +76,14 @@ struct channel {
 
 /* What a measurement has come to; ticks in all. */
 struct result {
-	uint64_t slots;
-	uint64_t callback;
-	uint64_t application;
-	uint64_t engine;
-	uint64_t calls;
-	uint64_t sleeps;
+	int64_t slots;
+	int64_t callback;
+	int64_t application;
+	int64_t engine;
+	int64_t background;
+	int64_t calls;
+	int64_t timer_runs;
+	int64_t sleeps;
 };
 
 void cost_die(const char *format, ...)
@@ -198,15 +206,39 @@ static struct totals totals_of(struct channel *channels, const struct cost_case 
 	return t;
 }
 
-static uint64_t calls_of(struct channel *channels, const struct cost_way *way,
-			 const struct cost_case *c)
+/* What the system and the ways count themselves: @sign times all up to now. */
+static void counts_add(struct result *r, int sign, const struct channel *channels,
+		       const struct cost_way *way, const struct cost_case *c)
 {
-	uint64_t calls = 0;
+	struct rusage u;
 	uint32_t i;
 
-	for (i = 0; i < c->streams; i++)
-		calls += way->calls(channels[i].stream);
-	return calls;
+	getrusage(RUSAGE_SELF, &u);
+	r->sleeps += sign * u.ru_nvcsw;
+	for (i = 0; i < c->streams; i++) {
+		r->calls += sign * way->calls(channels[i].stream);
+		if (way->timer_runs)
+			r->timer_runs += sign * way->timer_runs(channels[i].stream);
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* The sum, as if the clock, or a kernel thread, had never come between. */
+static uint64_t undisturbed(uint64_t *ticks, uint32_t count)
+{
+	uint64_t sum = 0;
+	uint32_t i;
+
+	qsort(ticks, count, sizeof(*ticks), compare);
+	for (i = 0; i < count && ticks[i] < 2 * ticks[count / 2]; i++)
+		sum += ticks[i];
+	return sum * count / i;
 }
 
 static struct result ready(const struct cost_way *way, const struct cost_case *c)
@@ -214,17 +246,20 @@ static struct result ready(const struct cost_way *way, const struct cost_case *c
 	/* What is done for the first time is done in the first round of all slots. */
 	uint32_t rounds = (c->slots > 512 ? c->slots : 512) / c->batch, round, i;
 	struct channel channels[BENCH_STREAMS];
-	uint64_t start, calls = 0;
+	uint64_t *exchanges = calloc(rounds * c->streams, sizeof(*exchanges)), start;
 	struct result r = {};
+	uint32_t n = 0;
 	struct totals t;
 
+	if (!exchanges)
+		cost_die("no memory");
 	open_all(channels, way, c, 0);
 	for (round = 0; round < 2 * rounds; round++) {
 		if (round == rounds) {
 			for (i = 0; i < c->streams; i++)
 				knob(&channels[i], "totals", 0);
-			calls = calls_of(channels, way, c);
-			r.application = 0;
+			counts_add(&r, -1, channels, way, c);
+			n = 0;
 			BENCH_MARK(BENCH_BEGIN, BENCH_OTHER);
 		}
 		for (i = 0; i < c->streams; i++)
@@ -233,33 +268,45 @@ static struct result ready(const struct cost_way *way, const struct cost_case *c
 			BENCH_MARK(BENCH_ENTER, BENCH_APPLICATION);
 			start = cost_ticks();
 			way->exchange(channels[i].stream, c->batch);
-			r.application += cost_ticks() - start - read_ticks;
+			exchanges[n++] = cost_ticks() - start - read_ticks;
 			BENCH_MARK(BENCH_LEAVE, BENCH_APPLICATION);
 		}
 	}
 	BENCH_MARK(BENCH_END, BENCH_OTHER);
 	t = totals_of(channels, c);
-	r.slots = (uint64_t)rounds * c->batch * c->streams;
+	counts_add(&r, 1, channels, way, c);
+	r.slots = (int64_t)rounds * c->batch * c->streams;
 	r.callback = t.callback_ticks;
-	r.application -= t.outside_ticks;
 	r.engine = t.inside_ticks + t.outside_ticks;
-	r.calls = calls_of(channels, way, c) - calls;
-	if (t.callbacks != r.slots)
-		cost_die("%s: %lu callbacks for %lu slots", way->name, t.callbacks, r.slots);
+	r.application = undisturbed(exchanges, n) - t.outside_ticks;
+	if (t.callbacks != (uint64_t)r.slots)
+		cost_die("%s: %lu callbacks for %ld slots", way->name, t.callbacks, r.slots);
 	close_all(channels, way, c);
+	free(exchanges);
 	return r;
 }
 
-/* ---- sleep ------------------------------------------------------------- */
+/* ---- sleep, busy ------------------------------------------------------- */
 
 /* The child that has the CPU when nobody else wants it; its sum of ticks that were its own. */
 static volatile uint64_t *idle_ticks;
 static pid_t idle_child;
 
+/* Known by its name to tests/bench/profile/show, as work() is. */
+static __attribute__((noinline, noreturn)) void idle(void)
+{
+	uint64_t last, now;
+
+	for (last = cost_ticks();; last = now) {
+		now = cost_ticks();
+		if (now - last < IDLE_TICKS)
+			*idle_ticks += now - last;
+	}
+}
+
 static void idle_begin(void)
 {
 	const struct sched_param param = {};
-	uint64_t last, now;
 
 	if (!idle_ticks)
 		idle_ticks = mmap(NULL, sizeof(*idle_ticks), PROT_READ | PROT_WRITE,
@@ -274,11 +321,7 @@ static void idle_begin(void)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (sched_setscheduler(0, SCHED_IDLE, &param))
 		cost_die("SCHED_IDLE: %m");
-	for (last = cost_ticks();; last = now) {
-		now = cost_ticks();
-		if (now - last < IDLE_TICKS)
-			*idle_ticks += now - last;
-	}
+	idle();
 }
 
 static void idle_end(void)
@@ -300,24 +343,21 @@ static void release(uint32_t streams)
 	write_number(DEBUGFS "hold", 0);
 }
 
-static uint64_t sleeps(void)
+static uint64_t engine_of(const struct totals *t)
 {
-	struct rusage u;
-
-	getrusage(RUSAGE_SELF, &u);
-	return u.ru_nvcsw;
+	return t->inside_ticks + t->outside_ticks + t->tasklet_ticks + t->timer_ticks;
 }
 
-/* What the CPU executes for @slots of bench-null. */
-static uint64_t background(uint32_t streams, uint64_t slots)
+/* What the CPU executes for each interrupt of bench-null: the middle of some measurements. */
+static double background(uint32_t streams)
 {
 	const struct timespec begin = { .tv_nsec = 1000000 },
-			      pause = { .tv_nsec = slots * PERIOD_NS };
+			      pause = { .tv_nsec = PACED_SLOTS * PERIOD_NS };
+	uint64_t start, before_idle, busy, per_irq[5];
 	struct channel channels[BENCH_STREAMS];
 	struct cost_case c = { .streams = streams };
-	uint64_t start, idle, busy;
 	struct totals t;
-	uint32_t i;
+	uint32_t i, n;
 
 	for (i = 0; i < streams; i++) {
 		channels[i] = (struct channel){ .client = "bench-null", .n = i };
@@ -327,54 +367,64 @@ static uint64_t background(uint32_t streams, uint64_t slots)
 	idle_begin();
 	write_number(NULL_RUN, streams);
 	nanosleep(&begin, NULL);
-	for (i = 0; i < streams; i++)
-		knob(&channels[i], "totals", 0);
-	idle = *idle_ticks;
-	start = cost_ticks();
-	nanosleep(&pause, NULL);
-	busy = cost_ticks() - start - (*idle_ticks - idle);
-	t = totals_of(channels, &c);
+	for (n = 0; n < sizeof(per_irq) / sizeof(per_irq[0]); n++) {
+		for (i = 0; i < streams; i++)
+			knob(&channels[i], "totals", 0);
+		before_idle = *idle_ticks;
+		start = cost_ticks();
+		nanosleep(&pause, NULL);
+		busy = cost_ticks() - start - (*idle_ticks - before_idle);
+		t = totals_of(channels, &c);
+		per_irq[n] = (busy - engine_of(&t) - t.callback_ticks) / t.callbacks;
+	}
 	write_number(NULL_RUN, 0);
 	idle_end();
-	busy -= t.callback_ticks + t.inside_ticks;
-	/* There were some more until the totals were read. */
-	return busy * slots / t.callbacks;
+	qsort(per_irq, n, sizeof(per_irq[0]), compare);
+	return per_irq[n / 2];
 }
 
-static struct result sleeping(const struct cost_way *way, const struct cost_case *c)
+static __attribute__((noinline)) void work(uint64_t instructions)
 {
-	/* What is done for the first time is done in the first round of all slots. */
-	uint32_t rounds = 1024 / c->streams / c->batch, round, i;
+	uint64_t n = instructions / 2;
+
+	__asm__ __volatile__("1: dec %0; jnz 1b" : "+r"(n));
+}
+
+static struct result paced(const struct cost_way *way, const struct cost_case *c,
+			   uint64_t work_ticks, double background_ticks)
+{
+	uint32_t rounds = PACED_SLOTS / c->streams / c->batch, warm = rounds / 2, round, i;
 	struct channel channels[BENCH_STREAMS];
-	uint64_t start = 0, idle = 0, calls = 0, slept = 0, busy;
+	uint64_t start = 0, before_idle = 0, busy;
 	struct totals before = {}, t;
 	struct result r = {};
 
-	r.slots = (uint64_t)rounds * c->batch * c->streams;
-	busy = background(c->streams, r.slots);
-	open_all(channels, way, c, PERIOD_NS);
+	open_all(channels, way, c, work_ticks ? FAST_NS : PERIOD_NS);
 	idle_begin();
 	release(c->streams);
-	for (round = 0; round < 2 * rounds; round++) {
-		if (round == rounds) {
+	for (round = 0; round < warm + rounds; round++) {
+		if (round == warm) {
 			before = totals_of(channels, c);
-			calls = calls_of(channels, way, c);
-			slept = sleeps();
-			idle = *idle_ticks;
+			counts_add(&r, -1, channels, way, c);
+			before_idle = *idle_ticks;
 			BENCH_MARK(BENCH_BEGIN, BENCH_OTHER);
 			start = cost_ticks();
 		}
-		for (i = 0; i < c->streams; i++)
+		for (i = 0; i < c->streams; i++) {
 			way->exchange(channels[i].stream, c->batch);
+			if (work_ticks)
+				work(work_ticks * c->batch);
+		}
 	}
-	busy = cost_ticks() - start - (*idle_ticks - idle) - busy;
+	busy = cost_ticks() - start - (*idle_ticks - before_idle);
 	BENCH_MARK(BENCH_END, BENCH_OTHER);
 	t = totals_of(channels, c);
+	counts_add(&r, 1, channels, way, c);
+	r.slots = (int64_t)rounds * c->batch * c->streams;
 	r.callback = t.callback_ticks - before.callback_ticks;
-	r.engine = t.inside_ticks - before.inside_ticks + t.outside_ticks - before.outside_ticks;
-	r.application = busy - r.callback - r.engine;
-	r.calls = calls_of(channels, way, c) - calls;
-	r.sleeps = sleeps() - slept;
+	r.engine = engine_of(&t) - engine_of(&before);
+	r.background = background_ticks * (t.callbacks - before.callbacks);
+	r.application = busy - r.callback - r.engine - r.background - work_ticks * r.slots;
 	close_all(channels, way, c);
 	idle_end();
 	return r;
@@ -390,42 +440,49 @@ static void print(const struct cost_way *way, const struct cost_case *c, const c
 	printf("{\"part\":\"driver\",\"case\":{\"way\":\"%s\",\"slot_bytes\":%lu,\"chunks\":",
 	       way->name, c->slot_bytes);
 	printf(c->chunks ? "%u" : "\"mixed\"", c->chunks);
-	printf(",\"slots\":%u,\"streams\":%u,\"batch\":%u,\"gate\":\"%s\",\"wait\":\"%s\"},",
-	       c->slots, c->streams, c->batch, c->gate ? "on" : "off", wait);
+	printf(",\"slots\":%u,\"streams\":%u,\"batch\":%u,\"wait\":\"%s\"},",
+	       c->slots, c->streams, c->batch, wait);
 	printf("\"run\":%u,\"metrics\":{\"instructions_per_slot\":%.1f,", run,
 	       (r->callback + r->application) / slots);
 	printf("\"callback_instructions\":%.1f,\"application_instructions\":%.1f,",
 	       r->callback / slots, r->application / slots);
-	printf("\"engine_instructions\":%.1f,\"measured_slots\":%.0f,", r->engine / slots, slots);
-	printf("\"calls_per_slot\":%.4f,\"sleeps_per_slot\":%.4f}}\n",
-	       r->calls / slots, r->sleeps / slots);
+	printf("\"engine_instructions\":%.1f,\"background_instructions\":%.1f,",
+	       r->engine / slots, r->background / slots);
+	printf("\"calls_per_slot\":%.4f,\"sleeps_per_slot\":%.4f,\"timer_runs_per_slot\":%.4f,",
+	       r->calls / slots, r->sleeps / slots, r->timer_runs / slots);
+	printf("\"measured_slots\":%.0f}}\n", slots);
 	fflush(stdout);
 }
 
+struct planned {
+	struct cost_case c;
+	bool paced;		/* sleep and busy, too */
+};
+
 static const struct cost_case base = {
-	.slot_bytes = 65536, .chunks = 1, .slots = 32, .streams = 1, .batch = 1, .gate = true,
+	.slot_bytes = 65536, .chunks = 1, .slots = 32, .streams = 1, .batch = 1,
 };
 
 /* The same case with another value in a field. */
 #define WITH(field, value) \
 	({ struct cost_case c = base; c.field = (value); c; })
 
-static uint32_t cases_make(struct cost_case *cases, bool quick)
+static uint32_t cases_make(struct planned *cases, bool quick)
 {
 	static const uint32_t kib[] = { 4, 16, 256, 1024, 4096 }, chunks[] = { 2, 4, 8, 16, 0 },
 			      slots[] = { 4, 16, 128, 1024 }, streams[] = { 2, 4, 8 };
 	uint32_t n = 0, i;
 
-	cases[n++] = base;
-	cases[n++] = WITH(batch, 16);
+	cases[n++] = (struct planned){ base, true };
+	cases[n++] = (struct planned){ WITH(batch, 16), true };
 	for (i = quick ? 3 : 0; i < (quick ? 4 : 5); i++)
-		cases[n++] = WITH(slot_bytes, kib[i] << 10);
+		cases[n++] = (struct planned){ WITH(slot_bytes, kib[i] << 10), i % 3 == 0 };
 	for (i = quick ? 4 : 0; i < 5; i++)
-		cases[n++] = WITH(chunks, chunks[i]);
+		cases[n++] = (struct planned){ WITH(chunks, chunks[i]), false };
 	for (i = quick ? 2 : 0; i < (quick ? 3 : 4); i++)
-		cases[n++] = WITH(slots, slots[i]);
+		cases[n++] = (struct planned){ WITH(slots, slots[i]), true };
 	for (i = quick ? 1 : 0; i < (quick ? 2 : 3); i++)
-		cases[n++] = WITH(streams, streams[i]);
+		cases[n++] = (struct planned){ WITH(streams, streams[i]), true };
 	return n;
 }
 
@@ -463,24 +520,34 @@ static bool wanted(const struct cost_way *way, char **only)
 	return !any;
 }
 
-static void measure(const struct cost_way *way, struct cost_case c, uint32_t run)
+/* The ways take turns. */
+static void measure(const struct planned *planned, char **only, uint32_t run)
 {
-	struct result r = ready(way, &c);
+	const struct cost_case *c = &planned->c;
+	double background_ticks = planned->paced ? background(c->streams) : 0;
+	struct result r;
+	uint32_t i;
 
-	print(way, &c, "ready", run, &r);
-	r = sleeping(way, &c);
-	print(way, &c, "sleep", run, &r);
-	if (!way->gates)
-		return;
-	c.gate = false;
-	r = ready(way, &c);
-	print(way, &c, "ready", run, &r);
+	for (i = 0; i < WAYS; i++) {
+		const struct cost_way *way = ways[i];
+
+		if (!wanted(way, only) || !can(way, c))
+			continue;
+		r = ready(way, c);
+		print(way, c, "ready", run, &r);
+		if (!planned->paced)
+			continue;
+		r = paced(way, c, 0, background_ticks);
+		print(way, c, "sleep", run, &r);
+		r = paced(way, c, WORK, background_ticks);
+		print(way, c, "busy", run, &r);
+	}
 }
 
 int main(int argc, char **argv)
 {
-	struct cost_case cases[64];
-	uint32_t n, run, way, i;
+	struct planned cases[64];
+	uint32_t n, run, i;
 	bool quick = false;
 	char **only = calloc(argc, sizeof(*only));
 	int n_only = 0, a;
@@ -499,9 +566,7 @@ int main(int argc, char **argv)
 	n = cases_make(cases, quick);
 	for (run = 1; run <= (quick ? 1 : 3); run++)
 		for (i = 0; i < n; i++)
-			for (way = 0; way < WAYS; way++)
-				if (wanted(ways[way], only) && can(ways[way], &cases[i]))
-					measure(ways[way], cases[i], run);
+			measure(&cases[i], only, run);
 	free(only);
 	return 0;
 }

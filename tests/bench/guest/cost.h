@@ -20,7 +20,6 @@ struct cost_case {
 	uint32_t slots;
 	uint32_t streams;
 	uint32_t batch;		/* slots that are exchanged at a time */
-	bool gate;
 };
 
 /**
@@ -30,10 +29,10 @@ struct cost_case {
  * @slots_max: it can have
  * @chunks_max: of a slot it can have; 1: not mixed either
  * @batches: it can exchange several slots at a time
- * @gates: it has a gate
  * @open: stream @n of a case, running
  * @exchange: take the next @count slots, waiting for them, and give them back
  * @calls: system calls so far
+ * @timer_runs: of the driver's own timer so far; NULL: it has none
  * @close: end it
  *
  * None returns if it fails.
@@ -44,14 +43,14 @@ struct cost_way {
 	uint32_t slots_max;
 	uint32_t chunks_max;
 	bool batches;
-	bool gates;
 	void *(*open)(uint32_t n, const struct cost_case *c);
 	void (*exchange)(void *stream, uint32_t count);
 	uint64_t (*calls)(void *stream);
+	uint64_t (*timer_runs)(void *stream);
 	void (*close)(void *stream);
 };
 
-extern const struct cost_way cost_sgring, cost_seed, cost_ioctl2, cost_v4l2;
+extern const struct cost_way cost_sgring, cost_sgring_no_gate, cost_v4l2, cost_ioctl2, cost_seed;
 
 void cost_die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 

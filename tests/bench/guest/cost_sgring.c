@@ -6,11 +6,11 @@
 #include "cost.h"
 #include "sgring.h"
 
-static void *stream_open(uint32_t n, const struct cost_case *c)
+static void *open_with(uint32_t n, const struct cost_case *c, uint32_t flags)
 {
 	struct sgring_options o = {
 		.size = sizeof(o),
-		.setup_flags = c->gate ? 0 : SGRING_SETUP_NO_GATE,
+		.setup_flags = flags,
 		.slot_bytes = c->slot_bytes,
 		.slot_count = c->slots,
 		.chunk_policy = c->chunks ? SGRING_CHUNK_EQUAL : SGRING_CHUNK_MIXED,
@@ -23,6 +23,16 @@ static void *stream_open(uint32_t n, const struct cost_case *c)
 	if (sgring_open(&s, label, &o) || sgring_start(s))
 		cost_die("%s", sgring_errmsg());
 	return s;
+}
+
+static void *stream_open(uint32_t n, const struct cost_case *c)
+{
+	return open_with(n, c, 0);
+}
+
+static void *stream_open_no_gate(uint32_t n, const struct cost_case *c)
+{
+	return open_with(n, c, SGRING_SETUP_NO_GATE);
 }
 
 static void stream_exchange(void *stream, uint32_t count)
@@ -61,6 +71,15 @@ static uint64_t stream_calls(void *stream)
 	return n.polls + n.kicks;
 }
 
+static uint64_t stream_timer_runs(void *stream)
+{
+	struct sgring_stats st;
+
+	if (sgring_stats(stream, &st))
+		cost_die("%s", sgring_errmsg());
+	return st.timer_runs;
+}
+
 static void stream_close(void *stream)
 {
 	int err = sgring_stop(stream, 0, 0);
@@ -69,15 +88,19 @@ static void stream_close(void *stream)
 		cost_die("%s", sgring_errmsg());
 }
 
-const struct cost_way cost_sgring = {
-	.name = "sgring",
-	.client = "bench-sgring",
-	.slots_max = UINT32_MAX,
-	.chunks_max = UINT32_MAX,
-	.batches = true,
-	.gates = true,
-	.open = stream_open,
-	.exchange = stream_exchange,
-	.calls = stream_calls,
-	.close = stream_close,
-};
+#define WAY(name_, open_)			\
+	{					\
+	.name = name_,				\
+	.client = "bench-sgring",		\
+	.slots_max = UINT32_MAX,		\
+	.chunks_max = UINT32_MAX,		\
+	.batches = true,			\
+	.open = open_,				\
+	.exchange = stream_exchange,		\
+	.calls = stream_calls,			\
+	.timer_runs = stream_timer_runs,	\
+	.close = stream_close,			\
+	}
+
+const struct cost_way cost_sgring = WAY("sgring", stream_open);
+const struct cost_way cost_sgring_no_gate = WAY("sgring-nogate", stream_open_no_gate);

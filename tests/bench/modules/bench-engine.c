@@ -21,10 +21,9 @@
  * Parameter period_ns, the pace of all channels at first (0), and below
  * /sys/kernel/debug/bench-engine/, for each channel, CLIENT.N/:
  *
- *   period_ns   a transfer is over after each period; if there is none then, the
- *               device has lost something ("dry"), and the next period begins with
- *               the next transfer. 0: as soon as the one before it is done with.
- *               May be changed at any time.
+ *   period_ns   a transfer is over at the end of each period; periods without one are
+ *               "dry": the device has lost something. 0: as soon as the one before it is
+ *               done with. May be changed at any time.
  *   phase_ns    periods begin when the clock, divided by the period, leaves so much
  *   step        written: so many transfers are over, one after the other, before
  *               the write returns; fewer if there are no more
@@ -42,7 +41,7 @@
  *   inside_calls, outside_calls
  *   tasklet_ticks      in the tasklet beside the callback
  *   timer_ticks        in the pace's timer
- *   dry                periods that found no transfer
+ *   dry                periods without a transfer, since the first
  *   bytes              moved, so to speak
  */
 #include <linux/debugfs.h>
@@ -113,6 +112,7 @@ struct totals {
  * @active: issued
  * @period: ns; 0: one after the other
  * @phase: of the clock in a period, ns
+ * @last: interrupt, ns; 0: there was none
  * @tasklet: ends one transfer
  * @timer: the interrupts; runs while there are transfers
  * @inside: a callback runs
@@ -129,6 +129,7 @@ struct channel {
 	struct list_head active;
 	u64 period;
 	u64 phase;
+	u64 last;
 	struct tasklet_struct tasklet;
 	struct hrtimer timer;
 	bool inside;
@@ -242,7 +243,10 @@ out:
 	return tx;
 }
 
-/* There is something to do, and nobody is about to do it: the end of the first is an interrupt. */
+/*
+ * There is something to do, and nobody is about to do it: the end of the first is an interrupt.
+ * While there is nothing there are no interrupts; the periods that have passed are made up for.
+ */
 static void go(struct channel *c)
 {
 	u64 period = READ_ONCE(c->period), at, over;
@@ -253,6 +257,8 @@ static void go(struct channel *c)
 	if (period) {
 		div64_u64_rem(at - READ_ONCE(c->phase), period, &over);
 		at += period - over;
+		if (c->last && at > c->last)
+			c->totals.dry += div64_u64(at - c->last + period / 2, period) - 1;
 	}
 	hrtimer_start(&c->timer, ns_to_ktime(at), HRTIMER_MODE_ABS);
 }
@@ -298,6 +304,7 @@ static int engine_terminate_all(struct dma_chan *chan)
 	spin_lock_irqsave(&c->lock, flags);
 	list_splice_tail_init(&c->submitted, &c->free);
 	list_splice_tail_init(&c->active, &c->free);
+	c->last = 0;
 	spin_unlock_irqrestore(&c->lock, flags);
 	return 0;
 }
@@ -347,14 +354,14 @@ static enum hrtimer_restart pace(struct hrtimer *timer)
 	u64 period = READ_ONCE(c->period);
 
 	spin_lock(&c->lock);
-	if (list_empty(&c->active)) {
-		c->totals.dry++;
-	} else {
+	c->last = ktime_to_ns(hrtimer_get_expires(timer));
+	if (!list_empty(&c->active))
 		tasklet_schedule(&c->tasklet);
-		if (period && !READ_ONCE(hold)) {
-			hrtimer_forward_now(timer, ns_to_ktime(period));
-			again = HRTIMER_RESTART;
-		}
+	/* Of what is left when this one is done. */
+	if (period && !READ_ONCE(hold) && !list_empty(&c->active) &&
+	    !list_is_singular(&c->active)) {
+		hrtimer_forward_now(timer, ns_to_ktime(period));
+		again = HRTIMER_RESTART;
 	}
 	c->totals.timer_ticks += rdtsc() - start;
 	spin_unlock(&c->lock);
@@ -422,6 +429,7 @@ static int set_pace(struct channel *c, u64 *what, u64 value)
 
 	spin_lock_irqsave(&c->lock, flags);
 	WRITE_ONCE(*what, value);
+	c->last = 0;
 	if (!list_empty(&c->active))
 		go(c);
 	spin_unlock_irqrestore(&c->lock, flags);
@@ -476,6 +484,7 @@ static int hold_set(void *data, u64 value)
 		unsigned long flags;
 
 		spin_lock_irqsave(&c->lock, flags);
+		c->last = 0;
 		if (!list_empty(&c->active))
 			go(c);
 		spin_unlock_irqrestore(&c->lock, flags);
