@@ -13,8 +13,9 @@
  *   race   that thread runs all the time; the time measured is that of both, so the
  *          slower side's: indices move between the caches as often as they can
  *
- * A repetition measures every ring with every peer and batch for a slice of time;
- * what the clock itself costs is measured too and taken off.
+ * A repetition measures every ring with every peer and batch for a slice of time, many
+ * rounds, and keeps the median round: a round in which the machine did something else is
+ * left out. What the clock itself costs is measured too and taken off.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -160,11 +161,22 @@ static inline void take(struct ring *r, uint32_t batch, uint64_t count, struct l
 		got += turn(r, batch, l);
 }
 
-/* One sample: ns per entry, over at least @slice_ns. */
+#define ROUNDS_MAX 16384
+
+static int by_size(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* One sample: ns per entry in the median round of those that fit into @slice_ns. */
 static double measure(struct ring *r, enum peer peer, uint32_t batch, uint64_t slice_ns,
 		      struct learnt *l)
 {
-	uint64_t until = now_ns() + slice_ns, count = 0, rounds = 0, spent = 0, t;
+	uint64_t until = now_ns() + slice_ns, entries = peer == RACE ? 16 * SLOTS : SLOTS, t;
+	static uint64_t spent[ROUNDS_MAX];
+	uint32_t rounds = 0;
 
 	other.ring = r;
 	if (peer == RACE) {
@@ -178,13 +190,10 @@ static double measure(struct ring *r, enum peer peer, uint32_t batch, uint64_t s
 			ask();
 			await();
 		}
-		/* Racing there is no need to look at the clock so often. */
 		t = ticks();
-		take(r, batch, peer == RACE ? 64 * SLOTS : SLOTS, l);
-		spent += ticks() - t;
-		count += peer == RACE ? 64 * SLOTS : SLOTS;
-		rounds++;
-	} while (now_ns() < until && !l->failed);
+		take(r, batch, entries, l);
+		spent[rounds++] = ticks() - t;
+	} while (rounds < ROUNDS_MAX && now_ns() < until && !l->failed);
 	if (peer == RACE) {
 		__atomic_store_n(&other.racing, false, __ATOMIC_RELEASE);
 		await();
@@ -193,7 +202,8 @@ static double measure(struct ring *r, enum peer peer, uint32_t batch, uint64_t s
 		while (r->turn(r, 64, l))
 			;
 	}
-	return ((double)spent - (double)rounds * clock_ticks) * ns_per_tick / (double)count;
+	qsort(spent, rounds, sizeof(spent[0]), by_size);
+	return ((double)spent[rounds / 2] - clock_ticks) * ns_per_tick / (double)entries;
 }
 
 /*
