@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* cost: sgring, by the batch calls of its library. */
+/* cost: sgring, by its library: a slot at a time, or by the batch calls. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -35,16 +35,35 @@ static void *stream_open_no_gate(uint32_t n, const struct cost_case *c)
 	return open_with(n, c, SGRING_SETUP_NO_GATE);
 }
 
+static void check(int err)
+{
+	if (err)
+		cost_die("%s", sgring_errmsg());
+}
+
+static void exchange_one(struct sgring *s)
+{
+	struct sgring_slot slot;
+
+	check(sgring_next(s, &slot, -1));
+	if (slot.status)
+		cost_die("slot %u, status %d", slot.index, slot.status);
+	check(sgring_return(s, &slot));
+}
+
 static void stream_exchange(void *stream, uint32_t count)
 {
 	struct sgring *s = stream;
 	uint32_t n, i;
 
+	if (count == 1) {
+		exchange_one(s);
+		return;
+	}
 	while (count) {
 		n = sgring_ready(s);
 		if (!n) {
-			if (sgring_wait(s, -1))
-				cost_die("%s", sgring_errmsg());
+			check(sgring_wait(s, -1));
 			continue;
 		}
 		if (n > count)
@@ -52,13 +71,10 @@ static void stream_exchange(void *stream, uint32_t count)
 		for (i = 0; i < n; i++) {
 			const struct sgring_cqe *e = sgring_peek(s, i);
 
-			if (e->status || sgring_put(s, e->slot, e->cookie))
-				cost_die("slot %u, status %d: %s", e->slot, e->status,
-					 sgring_errmsg());
+			if (e->status)
+				cost_die("slot %u, status %d", e->slot, e->status);
 		}
-		sgring_consume(s, n);
-		if (sgring_flush(s))
-			cost_die("%s", sgring_errmsg());
+		check(sgring_return_ready(s, n));
 		count -= n;
 	}
 }

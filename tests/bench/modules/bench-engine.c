@@ -119,6 +119,7 @@ struct totals {
  * @nested: ticks in our operations, meanwhile
  * @nested_calls: to them
  * @totals: for debugfs
+ * @transfers: all of them, while the channel is somebody's
  */
 struct channel {
 	struct dma_chan chan;

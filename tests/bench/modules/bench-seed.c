@@ -35,13 +35,14 @@ struct slot {
 /**
  * struct seed - a device, and what its opener has set up
  * @misc: its node
- * @dev: itself
  * @chan: its channel
  * @dma_dev: the device to map for
+ * @name: of the node
  * @mutex: set-up, start, and giving slots to the engine
  * @opened: by one at a time
  * @running: there may be transfers
- * @slots: @count of them
+ * @slots: what was asked for
+ * @count: of them
  * @order: of a block
  * @bytes: of a block
  * @lock: states and @filled
@@ -50,7 +51,6 @@ struct slot {
  */
 struct seed {
 	struct miscdevice misc;
-	struct device *dev;
 	struct dma_chan *chan;
 	struct device *dma_dev;
 	char name[16];
