@@ -118,15 +118,25 @@ static void fail(struct sgring_stream *s, s32 status)
 static void announce(struct sgring_stream *s)
 {
 	s->announced = s->rings.cq_producer;
+	s->batch_until = 0;
 	if (wq_has_sleeper(&s->wait)) {
 		s->stats.wakeups++;
 		wake_up_interruptible_poll(&s->wait, EPOLLIN | EPOLLRDNORM);
 	}
 }
 
+/* Its first slot is there. */
+static void batch_begin(struct sgring_stream *s)
+{
+	s->batch_until = ktime_add(ktime_get(), usec(s->setup.wake_usec));
+	if (!hrtimer_is_queued(&s->wake_timer))
+		hrtimer_start(&s->wake_timer, s->batch_until, HRTIMER_MODE_ABS_SOFT);
+}
+
 /*
  * If somebody waits or has @asked: is a batch complete? Or can it not become so,
- * because fewer slots are left than it takes? If not, its time begins.
+ * because fewer slots are left than it takes? If not, its time begins. The timer
+ * of a batch that was complete in time is left to run, and finds the next one.
  */
 static void announce_check(struct sgring_stream *s, bool asked)
 {
@@ -140,28 +150,39 @@ static void announce_check(struct sgring_stream *s, bool asked)
 	if (pending <= 0)
 		return;
 	consumer = s->rings.cq_producer - pending;
-	if ((s32)(consumer - s->announced) > 0)
+	if ((s32)(consumer - s->announced) > 0) {
 		s->announced = consumer;
+		s->batch_until = 0;
+	}
 	unannounced = s->rings.cq_producer - s->announced;
 	if (!unannounced)
 		return;
 	if (unannounced >= s->setup.wake_slots ||
 	    pending + s->slots_engine + s->slots_free + s->gate.count < s->setup.wake_slots)
 		announce(s);
-	else if (s->setup.wake_usec != SGRING_OFF && !hrtimer_is_queued(&s->wake_timer))
-		hrtimer_start(&s->wake_timer, usec(s->setup.wake_usec),
-			      HRTIMER_MODE_REL_SOFT);
+	else if (s->setup.wake_usec != SGRING_OFF && !s->batch_until)
+		batch_begin(s);
 }
 
 static enum hrtimer_restart wake_timer_fn(struct hrtimer *timer)
 {
 	struct sgring_stream *s = container_of(timer, struct sgring_stream, wake_timer);
 
+	enum hrtimer_restart again = HRTIMER_NORESTART;
+
 	spin_lock_bh(&s->lock);
-	if (s->active && sgring_cq_pending(&s->rings) > 0)
+	/* Queued: it was started anew while this run waited for the lock. */
+	if (!s->active || !s->batch_until || hrtimer_is_queued(timer))
+		goto out;
+	if (ktime_before(ktime_get(), s->batch_until)) {
+		hrtimer_set_expires(timer, s->batch_until);
+		again = HRTIMER_RESTART;
+	} else if (sgring_cq_pending(&s->rings) > 0) {
 		announce(s);
+	}
+out:
 	spin_unlock_bh(&s->lock);
-	return HRTIMER_NORESTART;
+	return again;
 }
 
 /* What the transfer says about itself: bytes moved, flags, status. */
@@ -781,6 +802,7 @@ bool sgring_pump_begin(struct sgring_stream *s)
 	s->starved = false;
 	s->came = false;
 	s->announced = s->rings.cq_producer;
+	s->batch_until = 0;
 	WRITE_ONCE(s->rings.kernel->epoch, s->stats.epoch);
 	kernel_flags(s, 0, SGRING_NEED_WAKEUP | SGRING_STARVED);
 	s->active = true;
@@ -927,6 +949,7 @@ void sgring_pump_recheck(struct sgring_stream *s)
 	spin_lock_bh(&s->lock);
 	/* It may have been set to a longer time; if it runs, it tells them anyway. */
 	hrtimer_try_to_cancel(&s->wake_timer);
+	s->batch_until = 0;
 	announce_check(s, false);
 	spin_unlock_bh(&s->lock);
 }

@@ -174,6 +174,8 @@ struct sgring_cell {
  * @idle_since: ns; since then nothing came
  * @stall_mark: the next entry gets SGRING_CQE_STALL
  * @announced: CQ producer up to which waiters were told
+ * @batch_until: when they are told of what came since, though it is no whole batch;
+ *	0: nobody waits for it, or nothing came
  * @stats: counters
  * @sq_timer: looks at the SQ, and at the gate, of a starved stream
  * @wake_timer: ends a wake-up batch
@@ -256,6 +258,7 @@ struct sgring_stream {
 	u64 idle_since;
 	bool stall_mark;
 	u32 announced;
+	ktime_t batch_until;
 	struct sgring_stats stats;
 	struct hrtimer sq_timer;
 	struct hrtimer wake_timer;

@@ -174,6 +174,26 @@ static void an_engine_that_refused_is_tried_again_without_a_kick(void **state)
 	assert_true(stats_of(s.fd).engine_busy >= 100);
 }
 
+/* The time of a batch that was complete early is not taken from the next one. */
+static void each_batch_has_its_time(void **state)
+{
+	struct stream s = fed_stream(16, 4, 400000);
+	uint64_t begun;
+
+	(void)state;
+	complete(&s, 1);
+	assert_int_equal(poll_of(s.fd, 0), 0);
+	msleep(200);
+	complete(&s, 3);
+	assert_int_equal(poll_of(s.fd, LONG_MS), POLLIN);
+	sgring_cq_ready(&s.cq);
+	sgring_cq_consume(&s.cq, 4);
+	begun = now_ns();
+	complete(&s, 1);
+	assert_int_equal(poll_of(s.fd, LONG_MS), POLLIN);
+	assert_true(now_ns() - begun >= 350000000);
+}
+
 /* ---- who waits is woken ---- */
 
 struct waiter {
@@ -549,6 +569,7 @@ GROUP(
 	TEST(who_asks_without_waiting_is_told_of_the_time_too),
 	TEST(readable_when_too_few_slots_are_left_for_a_batch),
 	TEST(readable_when_the_engine_has_nothing_left),
+	TEST(each_batch_has_its_time),
 	TEST(an_engine_that_refused_is_tried_again_without_a_kick),
 	TEST(a_batch_wakes_everybody_who_waits),
 	TEST(the_time_of_a_batch_wakes_who_waited_before_it_began),
