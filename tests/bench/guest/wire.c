@@ -25,6 +25,8 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -186,6 +188,21 @@ static uint64_t dry_periods(void)
 	return dry;
 }
 
+/* TCP segments sent again in this namespace. */
+static uint64_t resent_segments(void)
+{
+	FILE *f = fopen("/proc/self/net/snmp", "re");
+	char line[512];
+	uint64_t n = 0;
+
+	/* The second line of its kind has the numbers. */
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "Tcp: %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %" SCNu64, &n);
+	if (f)
+		fclose(f);
+	return n;
+}
+
 bool wire_sent(void *data)
 {
 	uint64_t n = sender.taken++;
@@ -202,6 +219,7 @@ bool wire_sent(void *data)
 	sender.c->way->look(m);
 	m->slots = sender.taken;
 	m->dry = dry_periods();
+	m->resent = resent_segments();
 	m->sqpoll_ns = sqpoll_ns();
 	m->cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	m->ns = clock_ns(CLOCK_MONOTONIC);
@@ -260,7 +278,7 @@ static pid_t start_receiver(struct wire_case *c)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET };
 	socklen_t bytes = sizeof(a);
-	int told[2], fd, port = 0;
+	int told[2], fd, port = 0, large = 16 * MIB;
 	pid_t pid;
 
 	if (pipe2(told, O_CLOEXEC))
@@ -270,6 +288,7 @@ static pid_t start_receiver(struct wire_case *c)
 		alarm(2 * LIMIT_S);
 		enter("right");
 		fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &large, sizeof(large));
 		if (fd < 0 || bind(fd, (void *)&a, sizeof(a)) || listen(fd, 1) ||
 		    getsockname(fd, (void *)&a, &bytes))
 			wire_quit(1, "no receiver: %s", strerror(errno));
@@ -377,8 +396,8 @@ static void report(const struct wire_case *c, const char *pace, unsigned int run
 	       e->zerocopy_sends - b->zerocopy_sends, e->copied_sends - b->copied_sends);
 	printf(",\"cpu_ns_per_slot\":%.0f,\"sqpoll_cpu_ns_per_slot\":%.0f,\"mb_per_s\":%.2f",
 	       PER_SLOT(cpu_ns), PER_SLOT(sqpoll_ns), bytes * 1e3 / (double)(e->ns - b->ns));
-	printf(",\"slots\":%.0f,\"stream_slots\":%u,\"dry\":%" PRIu64 ",\"wire_bytes_per_byte\":%.4f",
-	       slots, c->slots, e->dry - b->dry, on_wire / bytes);
+	printf(",\"slots\":%.0f,\"stream_slots\":%u,\"dry\":%" PRIu64 ",\"resent\":%" PRIu64 ",\"wire_bytes_per_byte\":%.4f",
+	       slots, c->slots, e->dry - b->dry, e->resent - b->resent, on_wire / bytes);
 	for (i = 0; i < CALLS; i++)
 		if (k->call[i])
 			printf(",\"call_%s_per_slot\":%.6f", call_name(i), (double)k->call[i] / slots);
@@ -430,13 +449,19 @@ static bool run_case(struct wire_case *c, const char *pace, unsigned int run)
 	return false;
 }
 
-static void wait_for_link(void)
+/* Long rings, so that an emulated CPU that comes late loses no packets; and wait for the link. */
+static void prepare_link(void)
 {
-	struct ifreq r = { 0 };
+	struct ethtool_ringparam rings = {
+		.cmd = ETHTOOL_SRINGPARAM, .rx_pending = 4096, .tx_pending = 256,
+	};
+	struct ifreq r = { .ifr_data = (void *)&rings };
 	int fd, i;
 
 	strcpy(r.ifr_name, "wire");
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (ioctl(fd, SIOCETHTOOL, &r))
+		fprintf(stderr, "wire: no long rings: %s\n", strerror(errno));
 	for (i = 0; i < 300; i++) {
 		if (!ioctl(fd, SIOCGIFFLAGS, &r) && r.ifr_flags & IFF_RUNNING)
 			break;
@@ -481,7 +506,7 @@ static bool do_case(const char *text, unsigned int run, uint64_t mib, uint64_t r
 	sender.warm_slots = flat ? 2 * SLOTS : SLOTS;
 	if (c.slot_bytes >= MIB)
 		sender.warm_slots = flat ? SLOTS + SLOTS / 4 : SLOTS / 2;
-	sender.slots = (mib * MIB / c.slot_bytes + SLOTS - 1) / SLOTS * SLOTS;
+	sender.slots = ((flat ? mib : mib / 2) * MIB / c.slot_bytes + SLOTS - 1) / SLOTS * SLOTS;
 	memset(shared, 0, sizeof(*shared));
 	return set_pace(&c, flat ? 0 : rate) && run_case(&c, pace, run);
 }
@@ -515,9 +540,9 @@ int main(int argc, char **argv)
 		enter("left");
 		/* TCP makes packets smaller on a slow wire; this one is to be taken for a quick one. */
 		file_write("/proc/sys/net/ipv4/tcp_tso_rtt_log", "31");
-		wait_for_link();
+		prepare_link();
 		enter("right");
-		wait_for_link();
+		prepare_link();
 		_exit(0);
 	}
 	wait(NULL);

@@ -25,6 +25,7 @@ struct moment {
 	uint64_t zerocopy_sends;
 	uint64_t copied_sends;
 	uint64_t dry;		/* the device was ready and had no slot: lost */
+	uint64_t resent;	/* TCP segments */
 	struct sgring_stats stats;
 };
 
