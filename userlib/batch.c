@@ -138,23 +138,11 @@ static inline void return_one(struct sgring_sqe *to, const struct sgring_cqe *fr
 	memcpy(to, &w, sizeof(w));
 }
 
-/* Flags and status, side by side, as one word: what must not be set in any entry. */
-static uint64_t odd_mask(void)
-{
-	const uint32_t both[2] = { SGRING_BREAKS, 0xffffffff };
-	uint64_t mask;
-
-	_Static_assert(offsetof(struct sgring_cqe, status) == offsetof(struct sgring_cqe, flags) + 4,
-		       "flags and status");
-	memcpy(&mask, both, sizeof(mask));
-	return mask;
-}
-
 static bool room_for(struct sgring_sq *sq, uint32_t n)
 {
-	if (sgring_ring_used((uint32_t)sq->producer, sq->consumer) + n > sq->count)
+	if (sgring_sq_known_room(sq) < n)
 		sq->consumer = sgring_load_acquire(&sq->kernel->sq_consumer); /* D */
-	return sgring_ring_used((uint32_t)sq->producer, sq->consumer) + n <= sq->count;
+	return sgring_sq_known_room(sq) >= n;
 }
 
 /*
@@ -169,9 +157,9 @@ int sgring_return_ready(struct sgring *s, uint32_t n)
 	uint32_t from = (uint32_t)r->cq.consumer & (r->cq.count - 1);
 	uint32_t to = (uint32_t)r->sq.producer & (r->sq.count - 1);
 	uint32_t left = n, run, i;
-	uint64_t odd = 0, both;
+	uint64_t outcome = 0;
 
-	if (n - 1 >= s->many_slots || n > sgring_ready(s) || !room_for(&r->sq, n))
+	if (n - 1 >= r->many_slots || n > sgring_ready(s) || !room_for(&r->sq, n))
 		return return_any(s, n);
 	if (cqes[from].position_bytes != r->end_position)
 		return return_any(s, n);
@@ -186,15 +174,14 @@ int sgring_return_ready(struct sgring *s, uint32_t n)
 			run = r->sq.count - to;
 #pragma GCC unroll 4
 		for (i = 0; i < run; i++) {
-			memcpy(&both, &e[i].flags, sizeof(both));
-			odd |= both;
+			outcome |= sgring_outcome(&e[i]);
 			return_one(&q[i], &e[i]);
 		}
 		left -= run;
 		from = (from + run) & (r->cq.count - 1);
 		to = (to + run) & (r->sq.count - 1);
 	} while (left);
-	if (odd & odd_mask())
+	if (sgring_is_break(outcome))
 		return return_any(s, n);
 	r->end_position = e[run - 1].position_bytes + e[run - 1].length_bytes;
 	sgring_cq_consume(&r->cq, n);

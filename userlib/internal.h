@@ -34,7 +34,6 @@ struct sgring_share {
  * @shares: by slot; owner
  * @lent_slots: slots that a sender has
  * @extra_holds: holds added, all slots together
- * @many_slots: rings.plain_slots, if entries are as long as we know them; else 0
  * @cancelled: no wait any more; written by anybody
  * @cancel_fd: an eventfd that says so; owner
  * @senders: the list
@@ -64,7 +63,6 @@ struct sgring {
 	struct sgring_share *shares;
 	uint32_t lent_slots;
 	uint32_t extra_holds;
-	uint32_t many_slots;
 	int cancelled;
 	int cancel_fd;
 	struct sgring_tx *senders;
@@ -160,7 +158,7 @@ static inline void sgring_look_plain(struct sgring *s)
 
 	s->rings.plain_slots = s->owner && !s->lent_slots && !s->extra_holds && !s->sender_error ?
 			       g->slot_count : 0;
-	s->many_slots = known ? s->rings.plain_slots : 0;
+	s->rings.many_slots = known ? s->rings.plain_slots : 0;
 }
 
 static inline uint64_t sgring_taken(const struct sgring *s)

@@ -216,7 +216,7 @@ struct sgring_rings {
 	uint32_t first_taken;		/* cq.consumer and sq.producer to begin with */
 	uint32_t first_returned;
 	uint32_t plain_slots;		/* slots; 0: the inline calls must ask the library */
-	uint32_t reserved;
+	uint32_t many_slots;		/* the same, if entries are as long as we know them */
 };
 
 /* The rings are the first thing in a stream. */
@@ -360,24 +360,39 @@ sgring_slot_of(struct sgring *s, const struct sgring_cqe *e, struct sgring_slot 
 	slot->reserved = 0;
 }
 
-/* What breaks the run of entries: bytes are lost before it, or none follow. */
-#define SGRING_BREAKS	(SGRING_CQE_GAP | SGRING_CQE_EOS)
+/* Flags and status of an entry lie side by side: one word, to be or-ed over many. */
+static inline uint64_t sgring_outcome(const struct sgring_cqe *e)
+{
+	uint64_t both;
+
+	__builtin_memcpy(&both, (const char *)e + offsetof(struct sgring_cqe, flags), sizeof(both));
+	return both;
+}
+
+/* Does it break the run of entries: bytes are lost before it, none follow, it failed? */
+static inline int sgring_is_break(uint64_t outcome)
+{
+	const uint32_t breaks[2] = { SGRING_CQE_GAP | SGRING_CQE_EOS, 0xffffffffU };
+	uint64_t mask;
+
+	__builtin_memcpy(&mask, breaks, sizeof(mask));
+	return !!(outcome & mask);
+}
 
 /** sgring_consume() - be done with the first n entries (n <= sgring_ready()) */
 static inline void sgring_consume(struct sgring *s, uint32_t n)
 {
 	struct sgring_rings *r = sgring_rings(s);
 	const struct sgring_cqe *e = sgring_cq_peek(&r->cq, 0);
-	uint32_t flags = 0, status = 0, i;
-	uint64_t begin = e->position_bytes;
+	uint64_t begin = e->position_bytes, outcome = 0;
+	uint32_t i;
 
 	for (i = 0; i < n; i++) {
 		e = sgring_cq_peek(&r->cq, i);
-		flags |= e->flags;
-		status |= (uint32_t)e->status;
+		outcome |= sgring_outcome(e);
 	}
 	/* In a run without breaks each entry begins where the one before it ends. */
-	if (__builtin_expect(!n || flags & SGRING_BREAKS || status || begin != r->end_position, 0)) {
+	if (__builtin_expect(!n || sgring_is_break(outcome) || begin != r->end_position, 0)) {
 		sgring_consume_any(s, n);
 		return;
 	}
@@ -443,7 +458,7 @@ static inline int sgring_next(struct sgring *s, struct sgring_slot *slot, int ti
 	if (__builtin_expect(r->plain_slots && sgring_ready(s), 1)) {
 		e = sgring_peek(s, 0);
 		if (__builtin_expect(e->position_bytes == r->end_position &&
-				     !((e->flags & SGRING_BREAKS) | (uint32_t)e->status), 1)) {
+				     !sgring_is_break(sgring_outcome(e)), 1)) {
 			sgring_slot_of(s, e, slot);
 			r->end_position += e->length_bytes;
 			sgring_cq_consume(&r->cq, 1);
@@ -464,7 +479,7 @@ static inline int sgring_put(struct sgring *s, uint32_t index, uint64_t cookie)
 	struct sgring_rings *r = sgring_rings(s);
 	struct sgring_sqe *e;
 
-	if (__builtin_expect(index >= r->plain_slots || sgring_sq_filled(&r->sq), 0))
+	if (__builtin_expect(index >= r->plain_slots || !sgring_sq_known_room(&r->sq), 0))
 		return sgring_put_any(s, index, cookie);
 	/* The rest of it is 0 since the set-up. */
 	e = (struct sgring_sqe *)(void *)(r->sq.entries +
@@ -504,6 +519,64 @@ static inline int sgring_return(struct sgring *s, const struct sgring_slot *slot
  * returned); -ENOBUFS more slots returned than there are.
  */
 int sgring_return_ready(struct sgring *stream, uint32_t n);
+
+/**
+ * sgring_each() - use entries that are ready, and return their slots, in one go
+ * @stream: an owner's
+ * @most: so many at most
+ * @use: called for each, with @context, while it is still the application's; it
+ *	makes no call of the stream but sgring_data() and sgring_slot_of()
+ * @context: for it
+ *
+ * sgring_peek(), @use and sgring_return_ready() in one loop: where @use is inlined
+ * there is nothing faster. An entry at the end of a stream has no slot.
+ *
+ * Return: how many there were, perhaps fewer than are ready, 0 if none is; or as
+ * sgring_return_ready().
+ */
+static inline int
+sgring_each(struct sgring *s, uint32_t most,
+	    void (*use)(void *context, const struct sgring_cqe *entry), void *context)
+{
+	struct sgring_rings *r = sgring_rings(s);
+	uint32_t from = (uint32_t)r->cq.consumer & (r->cq.count - 1);
+	uint32_t to = (uint32_t)r->sq.producer & (r->sq.count - 1);
+	const struct sgring_cqe *e = (const struct sgring_cqe *)(const void *)r->cq.entries + from;
+	struct sgring_sqe *q = (struct sgring_sqe *)(void *)r->sq.entries + to;
+	uint32_t n = sgring_ready(s), i;
+	uint64_t outcome = 0;
+	int err;
+
+	/* Up to where either ring ends. */
+	if (n > most)
+		n = most;
+	if (n > r->cq.count - from)
+		n = r->cq.count - from;
+	if (n > r->sq.count - to)
+		n = r->sq.count - to;
+	if (__builtin_expect(n - 1 >= r->many_slots || sgring_sq_known_room(&r->sq) < n, 0)) {
+		for (i = 0; i < n; i++)
+			use(context, sgring_peek(s, i));
+		err = sgring_return_ready(s, n);
+		return err ? err : (int)n;
+	}
+	for (i = 0; i < n; i++) {
+		outcome |= sgring_outcome(&e[i]);
+		q[i].cookie = e[i].cookie;
+		q[i].slot = e[i].slot;
+		use(context, &e[i]);
+	}
+	/* What was written is published if there was no break; else it is done again. */
+	if (__builtin_expect(sgring_is_break(outcome) || e->position_bytes != r->end_position, 0)) {
+		err = sgring_return_ready(s, n);
+		return err ? err : (int)n;
+	}
+	r->end_position = e[n - 1].position_bytes + e[n - 1].length_bytes;
+	sgring_cq_consume(&r->cq, n);
+	r->sq.producer += n;
+	err = sgring_publish(s);
+	return __builtin_expect(err, 0) ? err : (int)n;
+}
 
 /*
  * Looking. The sized calls fill in no more than the caller knows of; use the

@@ -589,16 +589,22 @@ struct account {
 	uint64_t seen, lengths, positions, cookies;
 };
 
-static void note(struct account *a, const struct sgring_cqe *e)
+static void note(void *context, const struct sgring_cqe *e)
 {
+	struct account *a = context;
+
+	if (e->flags & SGRING_CQE_EOS)
+		return;
 	a->seen++;
 	a->lengths += e->length_bytes;
 	a->positions += e->position_bytes;
 	a->cookies += e->cookie;
 }
 
-/* By sgring_return_ready(), @batch entries at a time; 0: each by sgring_put(). */
-static struct account account_of(const struct sim_plan *plan, uint32_t batch)
+enum way { BY_PUT, BY_READY, BY_EACH };
+
+/* @batch entries at a time. */
+static struct account account_of(const struct sim_plan *plan, enum way way, uint32_t batch)
 {
 	struct account a = { 0 };
 	const struct sgring_cqe *e;
@@ -618,18 +624,20 @@ static struct account account_of(const struct sim_plan *plan, uint32_t batch)
 		assert_int_equal(sgring_return(s, &b), 0);
 	}
 	while (!sgring_wait(s, 5000)) {
+		if (way == BY_EACH) {
+			assert_in_range(sgring_each(s, batch, note, &a), 1, batch);
+			continue;
+		}
 		n = sgring_ready(s);
-		if (batch && n > batch)
+		if (n > batch)
 			n = batch;
 		for (i = 0; i < n; i++) {
 			e = sgring_peek(s, i);
-			if (e->flags & SGRING_CQE_EOS)
-				continue;
 			note(&a, e);
-			if (!batch)
+			if (way == BY_PUT && !(e->flags & SGRING_CQE_EOS))
 				assert_int_equal(sgring_put(s, e->slot, e->cookie), 0);
 		}
-		if (batch) {
+		if (way == BY_READY) {
 			assert_int_equal(sgring_return_ready(s, n), 0);
 		} else {
 			sgring_consume(s, n);
@@ -645,10 +653,10 @@ static struct account account_of(const struct sim_plan *plan, uint32_t batch)
 	return a;
 }
 
-static void returning_what_is_ready_comes_to_the_same_as_putting_each(void **state)
+static void each_way_of_returning_comes_to_the_same(void **state)
 {
 	static const uint32_t batches[] = { 1, 3, 7, 16 };
-	struct account by_put, by_ready;
+	struct account by_put, other;
 	struct sim_plan plan;
 	struct sim *sim;
 	unsigned int kind, i;
@@ -669,15 +677,17 @@ static void returning_what_is_ready_comes_to_the_same_as_putting_each(void **sta
 			plan.first_index = 0xffffffffU - 200;
 			plan.extra_stride = kind == 5 ? 32 : 0;
 		}
-		by_put = account_of(&plan, 0);
+		by_put = account_of(&plan, BY_PUT, 16);
 		assert_int_equal(by_put.seen, 400 - 16);
 		assert_int_equal(by_put.counters.slots, 400);
 		assert_int_equal(by_put.counters.held, 0);
 		assert_true(by_put.counters.lost_bytes == (kind == 1 ? 777 : 0));
 		assert_int_equal(by_put.counters.failed_slots, kind == 2);
 		for (i = 0; i < 4; i++) {
-			by_ready = account_of(&plan, batches[i]);
-			assert_memory_equal(&by_ready, &by_put, sizeof(by_put));
+			other = account_of(&plan, BY_READY, batches[i]);
+			assert_memory_equal(&other, &by_put, sizeof(by_put));
+			other = account_of(&plan, BY_EACH, batches[i]);
+			assert_memory_equal(&other, &by_put, sizeof(by_put));
 		}
 	}
 	sim_free(sim);
@@ -695,6 +705,7 @@ static void returning_more_than_is_ready_is_refused(void **state)
 	sim->plan.pause_at = 3;
 	s = started(sim, NULL);
 	assert_int_equal(sgring_wait(s, 5000), 0);
+	assert_int_equal(sgring_each(s, 0, NULL, NULL), 0);
 	assert_int_equal(sgring_return_ready(s, 0), 0);
 	n = sgring_ready(s);
 	assert_int_equal(sgring_return_ready(s, 4), -EINVAL);
@@ -1122,7 +1133,7 @@ int main(void)
 		cmocka_unit_test(slow_application_makes_no_system_calls),
 		cmocka_unit_test(slow_device_costs_one_poll_per_batch),
 		cmocka_unit_test(batch_calls_keep_the_accounts),
-		cmocka_unit_test(returning_what_is_ready_comes_to_the_same_as_putting_each),
+		cmocka_unit_test(each_way_of_returning_comes_to_the_same),
 		cmocka_unit_test(returning_more_than_is_ready_is_refused),
 		cmocka_unit_test(returning_what_is_ready_minds_holds),
 		cmocka_unit_test(inline_calls_are_in_the_library_too),

@@ -297,18 +297,18 @@ static inline void sgring_cq_consume(struct sgring_cq *cq, __u32 n)
 	sgring_store_release(&cq->user->cq_consumer, (__u32)cq->consumer); /* G */
 }
 
-/* Is it full, as far as one knows without looking? */
-static inline int sgring_sq_filled(const struct sgring_sq *sq)
+/* Entries that can be written, as far as one knows without looking. */
+static inline __u32 sgring_sq_known_room(const struct sgring_sq *sq)
 {
-	return sgring_ring_used((__u32)sq->producer, sq->consumer) == sq->count;
+	return sq->count - sgring_ring_used((__u32)sq->producer, sq->consumer);
 }
 
 /* Entries that can be written. */
 static inline __u32 sgring_sq_room(struct sgring_sq *sq)
 {
-	if (sgring_sq_filled(sq))
+	if (!sgring_sq_known_room(sq))
 		sq->consumer = sgring_load_acquire(&sq->kernel->sq_consumer); /* D */
-	return sq->count - sgring_ring_used((__u32)sq->producer, sq->consumer);
+	return sgring_sq_known_room(sq);
 }
 
 /* Reserve the next entry, or NULL. It is zeroed; nobody sees it before it is published. */
