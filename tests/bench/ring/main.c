@@ -31,7 +31,7 @@
 #include "ring.h"
 
 static struct ring *const rings[] = {
-	&ring_xdp, &ring_sgring, &ring_sgring_put, &ring_xdp_wakeup, &ring_uring,
+	&ring_xdp, &ring_sgring, &ring_sgring_ready, &ring_sgring_put, &ring_xdp_wakeup, &ring_uring,
 };
 static const uint32_t batches[] = { 1, 16, 64 };
 

@@ -42,6 +42,6 @@ struct ring {
 	void *priv;
 };
 
-extern struct ring ring_sgring, ring_sgring_put, ring_xdp, ring_xdp_wakeup, ring_uring;
+extern struct ring ring_sgring, ring_sgring_ready, ring_sgring_put, ring_xdp, ring_xdp_wakeup, ring_uring;
 
 #endif /* BENCH_RING_H */

@@ -4,10 +4,10 @@
  * other: the library's back end (userlib/backend.h) is played here, and gives it
  * the layout that the driver makes.
  *
- * Twice: "sgring" returns what it takes in the same order, one slot at a time by
- * sgring_next() and sgring_return(), many by sgring_peek() and
- * sgring_return_ready(); "sgring-put" returns each slot by sgring_put(), as who
- * returns them in another order does.
+ * Three times: "sgring" returns what it takes in the same order, one slot at a time
+ * by sgring_next() and sgring_return(), many by sgring_each(); "sgring-ready" does
+ * that by sgring_peek() and sgring_return_ready(), in two passes; "sgring-put" returns
+ * each slot by sgring_put(), as who returns them in another order does.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -194,28 +194,49 @@ static uint32_t one_turn(struct ring *r, uint32_t batch, struct learnt *l)
 	return 1;
 }
 
+static inline void learn(void *context, const struct sgring_cqe *e)
+{
+	struct learnt *l = context;
+
+	l->indices += e->slot;
+	l->bytes += e->length_bytes;
+	l->positions += e->position_bytes;
+}
+
+static uint32_t each_turn(struct ring *r, uint32_t batch, struct learnt *l)
+{
+	struct sgring *s = ((struct played *)r->priv)->stream;
+	struct learnt sums = { 0 };
+	int n = sgring_each(s, batch, learn, &sums);
+
+	if (n < 0) {
+		l->failed++;
+		return 0;
+	}
+	l->indices += sums.indices;
+	l->bytes += sums.bytes;
+	l->positions += sums.positions;
+	return (uint32_t)n;
+}
+
+/* In two passes: look at all of them, then return all of them. */
 static uint32_t ready_turn(struct ring *r, uint32_t batch, struct learnt *l)
 {
 	struct sgring *s = ((struct played *)r->priv)->stream;
-	uint64_t indices = 0, bytes = 0, positions = 0;
+	struct learnt sums = { 0 };
 	uint32_t n = sgring_ready(s), i;
 
 	if (!n)
 		return 0;
 	if (n > batch)
 		n = batch;
-	for (i = 0; i < n; i++) {
-		const struct sgring_cqe *e = sgring_peek(s, i);
-
-		indices += e->slot;
-		bytes += e->length_bytes;
-		positions += e->position_bytes;
-	}
+	for (i = 0; i < n; i++)
+		learn(&sums, sgring_peek(s, i));
 	if (sgring_return_ready(s, n))
 		l->failed++;
-	l->indices += indices;
-	l->bytes += bytes;
-	l->positions += positions;
+	l->indices += sums.indices;
+	l->bytes += sums.bytes;
+	l->positions += sums.positions;
 	return n;
 }
 
@@ -244,7 +265,11 @@ static uint32_t sgring_kernel_turn(struct ring *r)
 
 struct ring ring_sgring = {
 	.name = "sgring", .open = sgring_ring_open, .close = sgring_ring_close,
-	.turn = ready_turn, .turn_one = one_turn, .kernel_turn = sgring_kernel_turn,
+	.turn = each_turn, .turn_one = one_turn, .kernel_turn = sgring_kernel_turn,
+};
+struct ring ring_sgring_ready = {
+	.name = "sgring-ready", .open = sgring_ring_open, .close = sgring_ring_close,
+	.turn = ready_turn, .kernel_turn = sgring_kernel_turn,
 };
 struct ring ring_sgring_put = {
 	.name = "sgring-put", .open = sgring_ring_open, .close = sgring_ring_close,
