@@ -840,14 +840,22 @@ int sgring_sim_clock(int fd, clockid_t *clock)
 	return -pthread_getcpuclockid(f->sim->thread, clock);
 }
 
-int sgring_sim_pause(int fd, uint64_t transfer)
+int sgring_sim_change(int fd, const struct sgring_sim_options *o)
 {
 	struct sim_file *f = file_of(fd);
+	struct sgring_sim *s;
+	char label[SGRING_NAME_BYTES];
 
 	if (!f)
 		return -EBADF;
-	sgring_sim_lock(f->sim);
-	f->sim->options.pause_at = transfer;
-	sgring_sim_unlock(f->sim);
+	s = f->sim;
+	sgring_sim_lock(s);
+	/* Until now, at the old rate. */
+	if (s->active)
+		sgring_sim_pass(s);
+	memcpy(label, s->options.label, sizeof(label));
+	s->options = *o;
+	memcpy(s->options.label, label, sizeof(label));
+	sgring_sim_unlock(s);
 	return 0;
 }

@@ -107,7 +107,7 @@ int sgring_sim_open(const struct sgring_sim_options *options, int flags);
  */
 int sgring_sim_clock(int fd, clockid_t *clock);
 
-/* Tests: the device may go on to @transfer of its epoch. */
-int sgring_sim_pause(int fd, uint64_t transfer);
+/* For tests: rate, FIFO, packets and faults are others from now on, also while it runs. */
+int sgring_sim_change(int fd, const struct sgring_sim_options *options);
 
 #endif /* SGRING_SIM_H */

@@ -1010,6 +1010,7 @@ static int record_until_killed(void)
 	run_open(&r, in("x.data"), SGRING_TX_OPTIONS(.flags = SGRING_TX_OVERWRITE,
 						     .rotate_bytes = 512 << 20), NULL, SIM_NEVER);
 	r.sim->plan.pace_ns = 500000;
+	sim_replan(r.sim);
 	while (!send_random(&r, 100))
 		;
 	return 1;

@@ -712,6 +712,8 @@ static void next_waits_for_the_sender_when_it_has_every_slot(void **state)
 	int i;
 
 	(void)state;
+	f->sim.plan.no_fill = true;	/* what it can fill is there at once */
+	sim_replan(&f->sim);
 	for (i = 0; i < 4; i++)
 		next_and_send(f);
 	sgring_counters(f->s, &before);
@@ -1305,6 +1307,7 @@ static void cancel_ends_every_wait_from_then_on(void **state)
 	f->answer_count = 1;
 	f->last_for_ever = true;
 	f->sim.plan.pause_at = 4;
+	sim_replan(&f->sim);
 	next_and_send(f);
 	pthread_create(&thread, NULL, cancel_soon, f->s);
 	while (!(i = sgring_next(f->s, &b, -1)))

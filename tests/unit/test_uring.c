@@ -87,6 +87,7 @@ static int laid_ioctl(const struct sgring_backend *be, int fd, unsigned long req
 		l->gate_off += tune->gate == SGRING_GATE_OFF;
 		l->gate_on += tune->gate == SGRING_GATE_ON;
 		l->gate = tune->gate != SGRING_GATE_OFF;
+		tune->gate = SGRING_GATE_KEEP;	/* the simulator has none */
 	}
 	err = l->sim_ioctl(be, fd, request, arg);
 	if (request == SGRING_STATS && l->gate)
@@ -942,6 +943,7 @@ static void all_of_it_arrives(uint32_t method, uint32_t flags, int buffers)
 	peer_start(&p);
 	sending_open(&g, &p, 16, (struct sgring_tx_options){ .method = method, .flags = flags });
 	g.l->sim.plan.eop_at = 77;
+	sim_replan(&g.l->sim);
 	if (buffers)
 		sndbuf(&g, buffers);
 	if (send_some(&g, slots) || sgring_tx_flush(g.t, 20000))
@@ -1277,6 +1279,7 @@ static void every_datagram_is_right(void **state)
 		sending_open(&g, &p, 16, (struct sgring_tx_options){ .method = ways[i].method,
 								     .flags = ways[i].flags });
 		g.l->sim.plan.pace_ns = 200000;
+		sim_replan(&g.l->sim);
 		if (send_some(&g, 100) || sgring_tx_flush(g.t, 20000))
 			fail_msg("%s", sgring_errmsg());
 		assert_int_equal(stats_of(&g).bytes, 100 * SLOT);
@@ -1494,6 +1497,7 @@ static void datagrams_to_nobody_go_on(void **state)
 	peer_end(&p);
 	sending_open(&g, &p, 16, (struct sgring_tx_options){ .method = SGRING_TX_URING });
 	g.l->sim.plan.pace_ns = 200000;
+	sim_replan(&g.l->sim);
 	if (send_some(&g, 200) || sgring_tx_flush(g.t, 20000))
 		fail_msg("%s", sgring_errmsg());
 	assert_int_equal(stats_of(&g).held, 0);
