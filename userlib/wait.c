@@ -137,6 +137,11 @@ static int sleep_once(struct sgring *s, int64_t left_ns)
 	unsigned int n = 0;
 	int ready;
 
+	/* After the last entry of an epoch nobody is woken for the state that follows it. */
+	if (sgring_state(s) == SGRING_STATE_READY)
+		return 0;
+	if (sgring_state(s) == SGRING_STATE_STOPPING && (left_ns < 0 || left_ns > NAP_NS))
+		left_ns = NAP_NS;
 	if (at != INT64_MAX && (left_ns < 0 || left_ns > at - now))
 		left_ns = at > now ? at - now : 0;
 	u = sending ? sgring_senders_ring(s, &n, &alone) : NULL;
