@@ -449,25 +449,55 @@ static bool run_case(struct wire_case *c, const char *pace, unsigned int run)
 	return false;
 }
 
-/* Long rings, so that an emulated CPU that comes late loses no packets; and wait for the link. */
-static void prepare_link(void)
+/* Long rings, so that an emulated CPU that comes late loses no packets. */
+static void long_rings(void)
 {
 	struct ethtool_ringparam rings = {
 		.cmd = ETHTOOL_SRINGPARAM, .rx_pending = 4096, .tx_pending = 256,
 	};
 	struct ifreq r = { .ifr_data = (void *)&rings };
-	int fd, i;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	strcpy(r.ifr_name, "wire");
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (ioctl(fd, SIOCETHTOOL, &r))
 		fprintf(stderr, "wire: no long rings: %s\n", strerror(errno));
-	for (i = 0; i < 300; i++) {
-		if (!ioctl(fd, SIOCGIFFLAGS, &r) && r.ifr_flags & IFF_RUNNING)
-			break;
+	close(fd);
+}
+
+/* The link comes up by itself; then somebody refuses a connection to where nobody listens. */
+static void wait_for_link(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(9) };
+	int fd, i, err = 0;
+
+	inet_pton(AF_INET, RIGHT, &a.sin_addr);
+	for (i = 0; i < 100 && err != ECONNREFUSED; i++) {
+		fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		err = connect(fd, (void *)&a, sizeof(a)) ? errno : 0;
+		close(fd);
 		usleep(100000);
 	}
-	close(fd);
+}
+
+/*
+ * TCP makes packets smaller on a slow wire, and takes an emulated CPU that comes
+ * late for congestion: this wire is to be taken for a quick one.
+ */
+static void prepare_link(void)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		enter("right");
+		long_rings();
+		enter("left");
+		long_rings();
+		file_write("/proc/sys/net/ipv4/tcp_tso_rtt_log", "31");
+		file_write("/sys/module/tcp_cubic/parameters/hystart", "0");
+		wait_for_link();
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
 }
 
 static const struct wire_way *find_way(const char *name)
@@ -536,17 +566,7 @@ int main(int argc, char **argv)
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
 		return 1;
-	if (!fork()) {
-		enter("left");
-		/* TCP makes packets smaller on a slow wire; this one is to be taken for a quick one. */
-		file_write("/proc/sys/net/ipv4/tcp_tso_rtt_log", "31");
-		prepare_link();
-		enter("right");
-		prepare_link();
-		_exit(0);
-	}
-	wait(NULL);
-
+	prepare_link();
 	for (run = 0; run < runs; run++)
 		for (i = optind; i < argc; i++)
 			good &= do_case(argv[i], (unsigned int)run, mib, rate);
