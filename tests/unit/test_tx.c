@@ -995,6 +995,7 @@ static void only_slots_of_the_application_can_be_held(void **state)
 	assert_int_equal(returned(f), 1);
 	/* What the device cannot fill any more stays the kernel's when it is returned. */
 	f->sim.plan.pause_at = 0;
+	assert_int_equal(sgring_wait(f->s, 5000), 0);
 	assert_int_equal(sgring_stop(f->s, 0, 0), 0);
 	assert_int_equal(sgring_next(f->s, &b, 5000), 0);
 	assert_int_equal(sgring_return(f->s, &b), 0);
