@@ -835,10 +835,17 @@ static int push(struct sgring_tx *t)
 
 static int uring_push(struct sgring_tx *t)
 {
-	int err = push(t);
+	const struct engine *e = t->engine_data;
+	uint64_t completed;
+	int err;
 
-	/* Some was finished meanwhile, and the ring will not tell again. */
-	let_go(t);
+	do {
+		t->blocked = SGRING_TX_OPEN;
+		completed = e->completed;
+		err = push(t);
+		/* Some was finished meanwhile, and the ring will not tell again. */
+		let_go(t);
+	} while (!err && t->blocked == SGRING_TX_LIMIT && e->completed != completed && !t->lost);
 	return err;
 }
 
@@ -992,7 +999,7 @@ static int uring_open(struct sgring_tx *t, uint32_t method)
 		uring_close(t);
 		return err;
 	}
-	t->batch = t->options.batch_slots;
+	t->batch = sgring_tx_batch(t);
 	snprintf(t->choice, sizeof(t->choice), "io_uring, %s%s: %s",
 		 fixed ? "from registered buffers, the reference gate is off" : "SEND_ZC",
 		 sqpoll ? ", submitted by a kernel thread" : "",

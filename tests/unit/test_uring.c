@@ -1350,6 +1350,37 @@ static void small_slots_share_a_send(void **state)
 	}
 }
 
+/* All let go of while it is handed over: nobody tells that there are requests again. */
+static void more_datagrams_than_requests_are_no_reason_to_wait(void **state)
+{
+	struct peer p = { .size = 64 << 20 };
+	struct sending g = { .l = laid_new(NULL, 8, 4 << 20) };
+	char url[64];
+
+	(void)state;
+	NEED_SEND_ZC();
+	peer_start(&p);
+	g.s = g.l->s;
+	snprintf(url, sizeof(url), "udp://127.0.0.1:%d", p.port);
+	if (sgring_tx_open(&g.t, g.s, url, SGRING_TX_OPTIONS(.method = SGRING_TX_URING,
+							     .flags = SGRING_TX_RAW,
+							     .datagram_bytes = 8192,
+							     .batch_slots = 8)) ||
+	    sgring_start(g.s))
+		fail_msg("%s", sgring_errmsg());
+	/* All at once. */
+	while (sim_slots_in(&g.l->sim, SGRING_SLOT_APP) < 8)
+		usleep(1000);
+	if (send_some(&g, 8) || sgring_tx_flush(g.t, -1))
+		fail_msg("%s", sgring_errmsg());
+	assert_int_equal(stats_of(&g).bytes, 8 * (4 << 20));
+	assert_true(stats_of(&g).sends >= 8 * 512 / 7);
+	assert_int_equal(stats_of(&g).held, 0);
+	assert_int_equal(sgring_tx_close(g.t), 0);
+	laid_free(g.l);
+	peer_end(&p);
+}
+
 /*
  * What fails in the middle of a chain while what is behind it is sent: several datagrams
  * at once are refused from some moment on, single ones are not.
@@ -1705,6 +1736,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_thread_may_end_in_mid_chain),
 		cmocka_unit_test(every_datagram_is_right),
 		cmocka_unit_test(small_slots_share_a_send),
+		cmocka_unit_test(more_datagrams_than_requests_are_no_reason_to_wait),
 		cmocka_unit_test(what_fails_in_mid_chain_goes_again_and_nothing_else),
 		cmocka_unit_test(a_full_socket_loses_no_datagram),
 		cmocka_unit_test(datagrams_with_frames_are_not_registered_memory),
