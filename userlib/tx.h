@@ -391,6 +391,8 @@ static inline bool sgring_tx_stream(const struct sgring_tx *tx)
 }
 /* What a message usually has: is it worth the trouble not to copy it? */
 size_t sgring_tx_message_bytes(const struct sgring_tx *tx);
+/* Slots of a batch, as asked for, or some more that make whole messages. */
+uint32_t sgring_tx_batch(const struct sgring_tx *tx);
 /*
  * Messages are pinned and charged to RLIMIT_MEMLOCK: cut them so that two fit.
  * -ENOBUFS: not even small ones do.

@@ -400,3 +400,32 @@ size_t sgring_tx_message_bytes(const struct sgring_tx *t)
 	return most > slot && slot % (k->datagram - (sgring_tx_raw(t) ? 0 : SGRING_ENTRY_BYTES)) ?
 	       slot : most;
 }
+
+/* Largest number that divides both. */
+static size_t common(size_t a, size_t b)
+{
+	while (b) {
+		size_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
+uint32_t sgring_tx_batch(const struct sgring_tx *t)
+{
+	const struct sock *k = sock_of(t);
+	const size_t slot = (size_t)t->stream->geometry.slot_bytes, batch = t->options.batch_slots;
+	size_t whole, datagrams, step, more;
+
+	if (sgring_tx_stream(t))
+		return (uint32_t)batch;
+	whole = k->datagram - (sgring_tx_raw(t) ? 0 : SGRING_ENTRY_BYTES);
+	datagrams = sgring_tx_message_bytes(t) / k->datagram;
+	if (slot % whole || !datagrams)
+		return (uint32_t)batch;
+	step = datagrams / common(datagrams, slot / whole);
+	more = (batch + step - 1) / step * step;
+	return (uint32_t)(2 * more <= t->stream->geometry.slot_count ? more : batch);
+}

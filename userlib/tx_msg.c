@@ -85,7 +85,7 @@ static int msg_open(struct sgring_tx *t, uint32_t method)
 	}
 	t->engine_data = m;
 	if (!sgring_tx_stream(t) && bytes > t->stream->geometry.slot_bytes)
-		t->batch = t->options.batch_slots;
+		t->batch = sgring_tx_batch(t);
 	snprintf(t->choice, sizeof(t->choice), "%s: %s",
 		 method == SGRING_TX_ZEROCOPY ? "sendmsg with MSG_ZEROCOPY" : "sendmsg, copying",
 		 wanted ? "as asked for" : method == SGRING_TX_ZEROCOPY ?
