@@ -36,6 +36,8 @@ struct meter {
 	int64_t busy_ns;
 };
 
+/* Before anything is set up: threads of the last measurement have ended. */
+void meter_alone(void);
 void meter_start(struct meter *m);
 void meter_stop(struct meter *m);
 

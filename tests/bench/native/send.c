@@ -3,7 +3,7 @@
  * What it costs to send what a device has filled, in CPU time, by ways that copy and
  * ways that do not
  *
- *	send [-q] [-n RUNS] [-s SLOT_BYTES] [-w WAYS] [-l | -j] SINK
+ *	send [-q] [-n RUNS] [-s SLOT_BYTES] [-w WAYS] [-m MIB] [-l | -j] SINK
  *
  * in a network namespace whose device SINK has 10.9.9.1 and lets go of what is sent to
  * 10.9.9.2 (part-send). -q: a quick look; -l: the largest datagrams only, -j: those of
@@ -20,8 +20,11 @@
  *		exchange call, played by an ioctl that does nothing
  *	d e f	libsgring over its simulator: MSG_ZEROCOPY; io_uring; io_uring, registered
  *
- * With "-gso" the kernel takes several datagrams of neighbouring memory with one send
- * (UDP_SEGMENT), for every way alike; without, each send is one datagram.
+ *	s	as f, submitted by a kernel thread, whose CPU time counts too
+ *
+ * Either each send is one datagram, as large as can be; or datagrams are those of jumbo
+ * frames, and the kernel takes several of neighbouring memory with one send (UDP_SEGMENT),
+ * for every way alike. What the others do to whom that is unknown stands beside it.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -54,7 +57,7 @@
 
 /**
  * struct job - one measurement
- * @way: a to f
+ * @way: a to f, s
  * @gso: several datagrams a send
  * @slot: bytes
  * @slots: in the ring
@@ -268,6 +271,7 @@ static void run_plain(const struct job *j, struct result *r)
 
 static const uint32_t methods[] = {
 	['d'] = SGRING_TX_ZEROCOPY, ['e'] = SGRING_TX_URING, ['f'] = SGRING_TX_URING_FIXED,
+	['s'] = SGRING_TX_URING_FIXED,
 };
 
 /* One datagram a send: there is no option for it, and who needs it but a comparison? */
@@ -312,7 +316,9 @@ static void run_ours(const struct job *j, struct result *r)
 		die_of("sim:");
 	meter_pin(meter_app_cpu());
 	if (sgring_tx_open(&t, s, "udp://" PEER ":9",
-			   SGRING_TX_OPTIONS(.method = methods[(int)j->way], .flags = SGRING_TX_RAW,
+			   SGRING_TX_OPTIONS(.method = methods[(int)j->way],
+					     .flags = SGRING_TX_RAW |
+						      (j->way == 's' ? SGRING_TX_SQPOLL : 0),
 					     .datagram_bytes = (uint32_t)j->datagram)))
 		die_of("udp://" PEER);
 	if (!j->gso)
@@ -348,10 +354,12 @@ static int64_t cpu_all, busy_all;
 
 static void measure(const struct job *j, int run)
 {
+	const char way[2] = { j->way }, *const name = j->way == 's' ? "f-sqpoll" : way;
 	const uint64_t before = sunk();
 	struct result r;
 	double slots;
 
+	meter_alone();
 	if (j->way < 'd')
 		run_plain(j, &r);
 	else
@@ -371,10 +379,10 @@ static void measure(const struct job *j, int run)
 	slots = (double)r.bytes / (double)j->slot;
 	cpu_all += r.meter.cpu_ns;
 	busy_all += r.meter.busy_ns;
-	printf("{\"part\":\"send\",\"case\":{\"way\":\"%c%s\",\"slot_bytes\":%zu,\"datagram_bytes\":%zu},"
-	       "\"run\":%d,\"metrics\":{\"cpu_ns_per_mib\":%.0f,\"cpu_ns_per_slot\":%.1f,"
+	printf("{\"part\":\"send\",\"case\":{\"way\":\"%s\",\"slot_bytes\":%zu,"
+	       "\"datagram_bytes\":%zu,\"datagrams_per_send\":\"%s\"},\"run\":%d,\"metrics\":{\"cpu_ns_per_mib\":%.0f,\"cpu_ns_per_slot\":%.1f,"
 	       "\"calls_per_slot\":%.4f,\"sends_per_slot\":%.4f,\"wall_ns_per_mib\":%.0f,\"copied\":%llu}}\n",
-	       j->way, j->gso ? "-gso" : "", j->slot, j->datagram, run,
+	       name, j->slot, j->datagram, j->gso ? "several" : "one", run,
 	       (double)r.meter.cpu_ns / ((double)r.bytes / 1048576), (double)r.meter.cpu_ns / slots,
 	       (double)r.calls / slots, (double)r.sends / slots,
 	       (double)r.meter.wall_ns / ((double)r.bytes / 1048576), (unsigned long long)r.copied);
@@ -395,16 +403,17 @@ static void measure_all(size_t slot, size_t most, bool gso, const char *ways, ui
 
 	j.datagram = cut(slot, most);
 	j.send = gso ? UDP_MAX / j.datagram * j.datagram : j.datagram;
-	j.total = total / slot * slot;
 	for (; *ways; ways++) {
 		j.way = *ways;
+		/* What is cheap goes on longer. */
+		j.total = (j.way < 'c' || j.send <= JUMBO ? total : 4 * total) / slot * slot;
 		measure(&j, run);
 	}
 }
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: send [-q] [-n RUNS] [-s SLOT_BYTES] [-w WAYS] [-l | -j] SINK\n");
+	fprintf(stderr, "usage: send [-q] [-n RUNS] [-s SLOT_BYTES] [-w WAYS] [-m MIB] [-l | -j] SINK\n");
 	return 2;
 }
 
@@ -412,12 +421,12 @@ int main(int argc, char **argv)
 {
 	static const size_t all[] = { 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20 };
 	bool quick = false, largest = true, jumbo = true;
-	const char *ways = "abcdef";
-	size_t i, only = 0;
+	const char *ways = "abcdefs";
+	size_t i, only = 0, mib = 0;
 	int run, runs = 0, option;
 	uint64_t total;
 
-	while ((option = getopt(argc, argv, "qn:s:w:lj")) != -1) {
+	while ((option = getopt(argc, argv, "qn:s:w:m:lj")) != -1) {
 		switch (option) {
 		case 'q':
 			quick = true;
@@ -430,6 +439,9 @@ int main(int argc, char **argv)
 			break;
 		case 'w':
 			ways = optarg;
+			break;
+		case 'm':
+			mib = strtoul(optarg, NULL, 0);
 			break;
 		case 'l':
 			jumbo = false;
@@ -444,7 +456,7 @@ int main(int argc, char **argv)
 	if (optind + 1 != argc)
 		return usage();
 	sink = argv[optind];
-	total = (quick ? 64ULL : 512ULL) << 20;
+	total = (uint64_t)(mib ? mib : quick ? 64 : 1024) << 20;
 	runs = runs ? runs : quick ? 1 : 7;
 	for (run = 1; run <= runs; run++) {
 		fprintf(stderr, "send: repetition %d\n", run);
