@@ -36,17 +36,14 @@ static struct sgring_disk_op *uring_next(struct sgring_disk *d, int *result)
 {
 	struct sgring_disk_op *op = NULL;
 	struct io_uring_cqe *cqe;
-	unsigned int head, n = 0;
+	unsigned int head;
 
 	io_uring_for_each_cqe(&d->uring.ring, head, cqe) {
-		n++;
-		if (sgring_uring_own(&d->uring, cqe))
-			continue;
 		op = io_uring_cqe_get_data(cqe);
 		*result = cqe->res;
+		io_uring_cq_advance(&d->uring.ring, 1);
 		break;
 	}
-	io_uring_cq_advance(&d->uring.ring, n);
 	return op;
 }
 
@@ -111,8 +108,7 @@ int sgring_disk_open(struct sgring_disk *d, struct sgring *s,
 	*d = (struct sgring_disk){ .engine = engine };
 	if (engine != &sgring_disk_uring)
 		return 0;
-	/* Waits have completions of their own. */
-	return sgring_uring_open(&d->uring, s, room, room + 2 * SGRING_URING_EVENTS, sqpoll);
+	return sgring_uring_open(&d->uring, s, room, room, sqpoll);
 }
 
 void sgring_disk_close(struct sgring_disk *d)

@@ -46,7 +46,11 @@ struct sgring_share {
  * @about_to_wait: what is prepared will be handed over by the wait (uring.h)
  * @put_off: and there is something
  * @in_vain: the last wait for senders only brought nothing
- * @batch_ns: how long one takes
+ * @woken_ns: when it ended
+ * @woken_returned: slots returned by then
+ * @slot_ns: how long senders take for a slot, lately
+ * @left_ns: when the caller was last given something
+ * @busy_ns: how long it stays away
  * @registrations: rings that have registered the slots (uring.c)
  * @gate_was_on: before the first of them
  * @owner: not an observer
@@ -79,7 +83,11 @@ struct sgring {
 	bool about_to_wait;
 	bool put_off;
 	bool in_vain;
-	int64_t batch_ns;
+	int64_t woken_ns;
+	uint32_t woken_returned;
+	int64_t slot_ns;
+	int64_t left_ns;
+	int64_t busy_ns;
 	unsigned int registrations;
 	bool gate_was_on;
 	int fd;
@@ -118,13 +126,16 @@ unsigned int sgring_senders_pollfds(struct sgring *s, struct pollfd *fds,
 				    struct sgring_tx **who, unsigned int room);
 struct sgring_uring;
 /*
- * The ring to wait for, and for how many completions, so that a batch of slots comes
+ * The ring to wait for, and for how many completions, so that a @batch of slots comes
  * back; NULL: there is none, or something else has to be waited for as well. *@alone:
  * and nothing else goes on.
  */
-struct sgring_uring *sgring_senders_ring(struct sgring *s, unsigned int *completions, bool *alone);
+struct sgring_uring *sgring_senders_ring(struct sgring *s, uint32_t *batch,
+					 unsigned int *completions, bool *alone);
 /* Hand over what was put off. */
 void sgring_senders_submit(struct sgring *s);
+/* Has each of them enough to do until the caller is back? */
+bool sgring_senders_have_plenty(const struct sgring *s);
 /* What was polled for it. */
 void sgring_sender_look(struct sgring_tx *tx, int revents);
 /* Had it every slot so far: may the rest go to it too? */

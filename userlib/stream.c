@@ -261,7 +261,6 @@ int sgring_open_backend(struct sgring **stream, const char *name,
 	if (err)
 		return err;
 	s->owner = true;
-	s->batch_ns = 50 * SGRING_MS_NS;	/* a guess */
 	s->waiting = o.waiting;
 	s->send_timeout_ms = o.send_timeout_ms ? o.send_timeout_ms : 30000;
 	err = set_up(s, &o, name);

@@ -20,8 +20,8 @@
 
 #define ABORT_NS (1000 * SGRING_MS_NS)
 #define NAP_NS (2 * SGRING_MS_NS)
+#define PLENTY 4	/* times as long as the caller is away */
 #define BATCH_MAX 64U		/* slots for which a wait lets senders work */
-#define PER_SLOT_MAX 64U	/* completions for a slot */
 #define BACKOFF_NS (50 * SGRING_MS_NS)
 #define BACKOFF_MAX_NS (1000 * SGRING_MS_NS)
 
@@ -65,7 +65,6 @@ static void give_back(struct sgring_tx *t, const struct sgring_slot *slot)
 	sgring_look_plain(t->stream);
 	t->with[slot->index] = false;
 	t->held--;
-	t->given++;
 	/* Cannot fail: the slot was ours, so the SQ has room for it. */
 	sgring_put(t->stream, slot->index, slot->cookie);
 }
@@ -476,7 +475,6 @@ static int tx_new(struct sgring_tx **tx, struct sgring *s, const struct sgring_t
 	t->fd = -1;
 	t->timer_fd = -1;
 	t->batch = 1;
-	t->per_slot = 16;
 	t->epoch = (uint32_t)s->rings.ends + 1;
 	t->slots_before = sgring_taken(s);
 	err = take_options(t, o);
@@ -656,11 +654,22 @@ static int queue_slot(struct sgring_tx *t, const struct sgring_slot *slot)
 	return t->error ? failed_before(t) : 0;
 }
 
+/*
+ * Can the rest wait for the caller's next wait, which hands it over with the same system
+ * call? If what the kernel has takes it longer than the caller is going to be away. A guess:
+ * if it is wrong, the network, or the disk, may be idle until the caller is here again.
+ */
+static bool has_plenty(const struct sgring_tx *t)
+{
+	const struct sgring *s = t->stream;
+
+	return (t->held - sgring_tx_queued(t)) * s->slot_ns > PLENTY * s->busy_ns;
+}
+
 int sgring_tx_send(struct sgring_tx *t, const struct sgring_slot *slot)
 {
 	struct sgring *s = t->stream;
 	int saved = errno, err;
-	uint32_t queued;
 
 	err = slot->flags & SGRING_EOS ? queue_end(t, slot) : queue_slot(t, slot);
 	if (err)
@@ -670,10 +679,8 @@ int sgring_tx_send(struct sgring_tx *t, const struct sgring_slot *slot)
 	 * caller is about to wait. If the kernel has plenty, the wait itself will do;
 	 * and completions can wait while the device has slots.
 	 */
-	queued = sgring_tx_queued(t);
-	if (queued >= t->batch || !sgring_ready(s))
-		work(t, 4 * t->held >= s->geometry.slot_count,
-		     t->batch > 1 && 4 * (t->held - queued) >= s->geometry.slot_count);
+	if (sgring_tx_queued(t) >= t->batch || !sgring_ready(s))
+		work(t, 4 * t->held >= s->geometry.slot_count, t->batch > 1 && has_plenty(t));
 	errno = saved;
 	return t->error;
 }
@@ -834,44 +841,31 @@ int64_t sgring_senders_deadline(const struct sgring *s)
 }
 
 /*
- * So many completions that about a batch of slots comes back: a quarter of all, so that
- * the rest keeps the network busy until they are filled again, and at most half of what
- * there is. If few of @all would be left, these too.
+ * A third of all slots: one is being filled, one is waited for, and one keeps the network
+ * busy. And at most half of what there is.
  */
-static unsigned int batch_of(struct sgring_tx *t, const struct sgring_uring *u, unsigned int all)
+static uint32_t batch_of(const struct sgring_tx *t)
 {
-	const uint32_t taken = sgring_uring_taken(u), slots = t->stream->geometry.slot_count;
-	const uint32_t returned = t->given - t->given_then;
-	uint32_t batch = slots / 4, n;
+	uint32_t batch = t->stream->geometry.slot_count / 3;
 
-	if (returned) {
-		n = 16 * (taken - t->taken_then) / returned;
-		n = n < 16 ? 16 : n > 16 * PER_SLOT_MAX ? 16 * PER_SLOT_MAX : n;
-		t->per_slot = (t->per_slot + n) / 2;
-		t->given_then = t->given;
-		t->taken_then = taken;
-	}
 	if (batch > BATCH_MAX)
 		batch = BATCH_MAX;
 	if (batch > t->held / 2)
 		batch = t->held / 2;
-	n = batch * t->per_slot / 16;
-	if (n + n / 2 > all)
-		n = all;
-	return n ? n : 1;
+	return batch ? batch : 1;
 }
 
-struct sgring_uring *sgring_senders_ring(struct sgring *s, unsigned int *completions, bool *alone)
+struct sgring_uring *sgring_senders_ring(struct sgring *s, uint32_t *batch,
+					 unsigned int *completions, bool *alone)
 {
 	struct sgring_tx *t, *most = NULL;
 	struct sgring_uring *u;
-	unsigned int all;
 
 	*alone = true;
 	for (t = s->senders; t; t = t->next_tx) {
 		if (!busy(t))
 			continue;
-		if (!t->kind->ring || !t->kind->ring(t, &all))
+		if (!t->kind->ring || !t->kind->ring(t, 1, completions))
 			return NULL;
 		if (most)
 			*alone = false;
@@ -881,9 +875,20 @@ struct sgring_uring *sgring_senders_ring(struct sgring *s, unsigned int *complet
 	}
 	if (!most)
 		return NULL;
-	u = most->kind->ring(most, &all);
-	*completions = batch_of(most, u, all);
+	*batch = batch_of(most);
+	u = most->kind->ring(most, *batch, completions);
+	*completions += !*completions;
 	return u;
+}
+
+bool sgring_senders_have_plenty(const struct sgring *s)
+{
+	const struct sgring_tx *t;
+
+	for (t = s->senders; t; t = t->next_tx)
+		if (sgring_tx_queued(t) && !has_plenty(t))
+			return false;
+	return true;
 }
 
 void sgring_senders_submit(struct sgring *s)
@@ -891,12 +896,12 @@ void sgring_senders_submit(struct sgring *s)
 	struct sgring_tx *t;
 
 	struct sgring_uring *u;
-	unsigned int all;
+	unsigned int n;
 	uint64_t calls;
 
 	s->put_off = false;
 	for (t = s->senders; t; t = t->next_tx) {
-		u = t->kind->ring ? t->kind->ring(t, &all) : NULL;
+		u = t->kind->ring ? t->kind->ring(t, 1, &n) : NULL;
 		if (!u)
 			continue;
 		calls = u->calls;

@@ -122,9 +122,8 @@ struct sgring_loans {
  * @reap: take completions, without waiting; 0 or -errno
  * @pollfds: descriptors to be waited for now, with events
  * @ring: the ring whose completions, with retry_ns and due_ns, are all that can be
- *	waited for now, and about how many it is worth to wait for: then all is done, or
- *	push() has something to do. NULL: pollfds() has something else. No function:
- *	there is no ring
+ *	waited for now; and about how many come until so many slots go back, or push()
+ *	has something to do. NULL: pollfds() has something else. No function: no ring
  * @outstanding: pieces lent
  * @check: something is wrong with a descriptor: has it failed? 0 or -errno, or
  *	sgring_tx_lost()
@@ -144,7 +143,8 @@ struct sgring_tx_kind {
 	int (*push)(struct sgring_tx *tx);
 	int (*reap)(struct sgring_tx *tx);
 	unsigned int (*pollfds)(const struct sgring_tx *tx, struct pollfd *fds, unsigned int room);
-	struct sgring_uring *(*ring)(const struct sgring_tx *tx, unsigned int *completions);
+	struct sgring_uring *(*ring)(const struct sgring_tx *tx, uint32_t slots,
+				     unsigned int *completions);
 	uint32_t (*outstanding)(const struct sgring_tx *tx);
 	int (*check)(struct sgring_tx *tx);
 	int (*stalled)(struct sgring_tx *tx);
@@ -178,7 +178,8 @@ struct sgring_tx_engine {
 	int (*push)(struct sgring_tx *tx);
 	int (*reap)(struct sgring_tx *tx);
 	unsigned int (*pollfds)(const struct sgring_tx *tx, struct pollfd *fds, unsigned int room);
-	struct sgring_uring *(*ring)(const struct sgring_tx *tx, unsigned int *completions);
+	struct sgring_uring *(*ring)(const struct sgring_tx *tx, uint32_t slots,
+				     unsigned int *completions);
 	uint32_t (*outstanding)(const struct sgring_tx *tx);
 	void (*abort)(struct sgring_tx *tx);
 	void (*close)(struct sgring_tx *tx);
@@ -202,10 +203,6 @@ extern const struct sgring_tx_engine sgring_tx_uring;
  * @first, @head, @next: see above
  * @with: by slot: this sender has it
  * @held: slots it has
- * @given: counts slots it gave back
- * @given_then: @given, when @per_slot was found out last
- * @taken_then: completions of its ring taken by then
- * @per_slot: completions for each slot given back, times 16, lately
  * @batch: items that wait before push() is called while the caller is busy
  * @frames: memory of hellos and entries, an area for each of some items
  * @frame_bytes: of an area
@@ -255,10 +252,6 @@ struct sgring_tx {
 	uint32_t next;
 	bool *with;
 	uint32_t held;
-	uint32_t given;
-	uint32_t given_then;
-	uint32_t taken_then;
-	uint32_t per_slot;
 	uint32_t batch;
 
 	unsigned char *frames;

@@ -196,14 +196,15 @@ tx_file_pollfds(const struct sgring_tx *t, struct pollfd *fds, unsigned int room
 	return 1;
 }
 
-static struct sgring_uring *tx_file_ring(const struct sgring_tx *t, unsigned int *completions)
+static struct sgring_uring *
+tx_file_ring(const struct sgring_tx *t, uint32_t slots, unsigned int *completions)
 {
 	struct sgring_recorder *r = t->data;
 
 	if (!r->disk.outstanding || r->disk.engine != &sgring_disk_uring ||
 	    !sgring_uring_can_wait(&r->disk.uring))
 		return NULL;
-	*completions = r->disk.outstanding;
+	*completions = slots < r->disk.outstanding ? slots : r->disk.outstanding;
 	return &r->disk.uring;
 }
 

@@ -404,9 +404,10 @@ static unsigned int sock_pollfds(const struct sgring_tx *t, struct pollfd *fds, 
 	return 1;
 }
 
-static struct sgring_uring *sock_ring(const struct sgring_tx *t, unsigned int *completions)
+static struct sgring_uring *
+sock_ring(const struct sgring_tx *t, uint32_t slots, unsigned int *completions)
 {
-	return t->lost || !t->engine->ring ? NULL : t->engine->ring(t, completions);
+	return t->lost || !t->engine->ring ? NULL : t->engine->ring(t, slots, completions);
 }
 
 static uint32_t sock_outstanding(const struct sgring_tx *t)

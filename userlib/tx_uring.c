@@ -690,7 +690,7 @@ static unsigned int take_completions(struct sgring_tx *t)
 
 	io_uring_for_each_cqe(&e->u.ring, head, cqe) {
 		n++;
-		if (sgring_uring_own(&e->u, cqe) || cqe->user_data == CANCEL)
+		if (cqe->user_data == CANCEL)
 			continue;
 		r = &e->all[(uint32_t)cqe->user_data % REQUESTS];
 		turn = (uint32_t)(cqe->user_data >> 32);
@@ -727,12 +727,14 @@ static void let_go(struct sgring_tx *t)
 }
 
 /*
- * What is there but not shown costs a call, if nobody waits: when there is nothing
- * else to do, and slots are short, or nothing else will happen.
+ * What is there but not shown costs a call, if nobody is about to wait: when there is
+ * nothing else to do, and slots are short, or nothing else will happen.
  */
 static bool worth_a_look(struct sgring *s)
 {
-	return !sgring_ready(s) && (2 * sgring_held(s) >= s->geometry.slot_count ||
+	const bool few = 2 * sgring_held(s) >= s->geometry.slot_count;
+
+	return !sgring_ready(s) && ((few && !s->about_to_wait) ||
 				    sgring_state(s) != SGRING_STATE_RUNNING);
 }
 
@@ -861,27 +863,32 @@ static unsigned int uring_pollfds(const struct sgring_tx *t, struct pollfd *fds,
 	return n;
 }
 
-static struct sgring_uring *uring_ring(const struct sgring_tx *t, unsigned int *completions)
+static struct sgring_uring *
+uring_ring(const struct sgring_tx *t, uint32_t slots, unsigned int *completions)
 {
 	struct engine *e = t->engine_data;
-	unsigned int answers = 0, notifications = 0;
+	const uint64_t before = t->stats.slots - sgring_tx_queued(t);
+	unsigned int notifications = 0, all, n;
 	const struct request *r;
 
 	/* Without requests that wait for it, it is the socket that tells of room. */
 	if (!e->out || !sgring_uring_can_wait(&e->u) ||
 	    (!e->asked && (e->chain.first || t->blocked == SGRING_TX_FULL)))
 		return NULL;
-	for (r = e->chain.first; r; r = r->next) {
-		answers += !r->answered;
+	for (r = e->chain.first; r; r = r->next)
 		notifications += !r->answered && r->op != IORING_OP_SEND;
-	}
+	/* Of slots, as it was so far; and for each that goes another has room. */
+	n = before ? (unsigned int)(slots * t->stats.sends / before) : slots;
+	n += n < e->asked ? n : e->asked;
 	/*
 	 * A chain's last answer lets the next one begin. Notifications come in turn: by
 	 * then there will be as many to come as now.
 	 */
-	*completions = answers + notifications;
-	if (!answers || e->upto == t->next)
-		*completions += e->out - answers;
+	all = e->asked + notifications;
+	if (!e->asked || e->upto == t->next)
+		all += e->out - e->asked;
+	/* Few that would be left are not worth a wait of their own. */
+	*completions = n + n / 2 < all ? n : all;
 	return &e->u;
 }
 

@@ -427,81 +427,17 @@ int sgring_uring_submit(struct sgring_uring *u)
 	return n;
 }
 
-/*
- * Waits, for many completions with one system call. That leaves out what does not
- * come as one of them: a cancellation, the device. They are polled for on the ring;
- * but it takes more than one completion to end the wait. A time-out that expires does
- * end it, always: so each poll has one linked to it, of no time at all, which the
- * kernel starts when the poll is done. Both stay with the kernel from one wait to the
- * next, until something happens.
- */
-#define POLL_OF(event) (SGRING_URING_OWN + 2 * (uint64_t)(event))
-#define WAKE_OF(event) (POLL_OF(event) + 1)
-#define LONG_NS (3600 * 1000 * SGRING_MS_NS)
-
-static void watch(struct sgring_uring *u, enum sgring_uring_event event, int fd)
+int sgring_uring_wait(struct sgring_uring *u, unsigned int completions, int64_t timeout_ns)
 {
-	static struct __kernel_timespec at_once;
-	struct io_uring_sqe *sqe;
-
-	if (u->watched[event] || io_uring_sq_space_left(&u->ring) < 2)
-		return;
-	u->watched[event] = true;
-	sqe = io_uring_get_sqe(&u->ring);
-	io_uring_prep_poll_add(sqe, fd, POLLIN);
-	io_uring_sqe_set_data64(sqe, POLL_OF(event));
-	sqe->flags |= IOSQE_IO_LINK;
-	sqe = io_uring_get_sqe(&u->ring);
-	io_uring_prep_timeout(sqe, &at_once, 0, 0);
-	io_uring_sqe_set_data64(sqe, WAKE_OF(event));
-}
-
-static bool is_own(const struct io_uring_cqe *cqe)
-{
-	return cqe->user_data >= SGRING_URING_OWN && cqe->user_data < POLL_OF(SGRING_URING_EVENTS);
-}
-
-bool sgring_uring_own(struct sgring_uring *u, const struct io_uring_cqe *cqe)
-{
-	if (!is_own(cqe))
-		return false;
-	/* The second of the two is the end of it. */
-	if (cqe->user_data & 1)
-		u->watched[(cqe->user_data - SGRING_URING_OWN) / 2] = false;
-	else if (cqe->user_data == POLL_OF(SGRING_URING_DEVICE))
-		u->hung_up = cqe->res > 0 && cqe->res & (POLLHUP | POLLNVAL);
-	return true;
-}
-
-/* Why a wait ended that was not given all it waited for. */
-static bool something_happened(const struct sgring_uring *u)
-{
-	const struct io_uring_cqe *cqe;
-	unsigned int head;
-
-	io_uring_for_each_cqe(&u->ring, head, cqe)
-		if (is_own(cqe))
-			return true;
-	return false;
-}
-
-int sgring_uring_wait(struct sgring_uring *u, unsigned int completions, bool device,
-		      int64_t timeout_ns)
-{
-	const int64_t ns = timeout_ns >= 0 && timeout_ns < LONG_NS ? timeout_ns : LONG_NS;
-	const int64_t until = sgring_now_ns() + ns;
+	const int64_t until = sgring_now_ns() + timeout_ns;
 	struct __kernel_timespec ts = {
-		.tv_sec = ns / 1000000000,
-		.tv_nsec = ns % 1000000000,
+		.tv_sec = timeout_ns / 1000000000,
+		.tv_nsec = timeout_ns % 1000000000,
 	};
+	const unsigned int before = io_uring_sq_ready(&u->ring);
 	struct io_uring_cqe *cqe;
-	unsigned int before;
 	int saved = errno, err;
 
-	watch(u, SGRING_URING_CANCELLED, u->stream->cancel_fd);
-	if (device)
-		watch(u, SGRING_URING_DEVICE, u->stream->fd);
-	before = io_uring_sq_ready(&u->ring);
 	/* With a time-out liburing enters once, and not again. */
 	err = io_uring_submit_and_wait_timeout(&u->ring, &cqe, completions, &ts, NULL);
 	errno = saved;
@@ -512,7 +448,7 @@ int sgring_uring_wait(struct sgring_uring *u, unsigned int completions, bool dev
 	}
 	if (err < 0 && err != -ETIME && err != -EINTR)
 		return err == -EAGAIN || err == -EBUSY ? 1 : err;
-	if (io_uring_cq_ready(&u->ring) >= completions || something_happened(u))
+	if (io_uring_cq_ready(&u->ring) >= completions)
 		return 1;
 	/* What it gives need not say: it may be the number of requests taken, too. */
 	return sgring_now_ns() < until ? -EINTR : 0;

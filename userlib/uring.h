@@ -14,7 +14,7 @@
  *
  * and not by io_uring_peek_cqe() and the like, which enter the kernel at moments of
  * their own. sgring_uring_look() does where it pays. To wait for any of them, poll
- * sgring_uring_fd(); sgring_uring_wait() waits for several, and for what else matters.
+ * sgring_uring_fd(); sgring_uring_wait() waits for many, and for nothing else.
  */
 #ifndef SGRING_URING_H
 #define SGRING_URING_H
@@ -52,16 +52,6 @@ static inline bool sgring_uring_has(const struct sgring_uring_caps *caps, unsign
 	return caps->ops >> op & 1;
 }
 
-/* User data of the waits' own requests: this and some above it, and never UINT64_MAX. */
-#define SGRING_URING_OWN		(UINT64_MAX - 255)
-
-/* Descriptors that end a wait, besides completions. */
-enum sgring_uring_event {
-	SGRING_URING_CANCELLED,
-	SGRING_URING_DEVICE,
-	SGRING_URING_EVENTS,
-};
-
 /**
  * struct sgring_uring - a ring, and the slots it has registered
  * @ring: liburing's
@@ -71,8 +61,6 @@ enum sgring_uring_event {
  * @abandoned: set it before the close if requests are outstanding for good
  * @torn: of what was to be handed over together the kernel took only a part
  * @refused: the kernel took nothing while it was waited: submit, which says why
- * @hung_up: the device's descriptor says that it is gone
- * @watched: what ends a wait is asked for: enum sgring_uring_event
  * @buffers: registered buffers, in the order of the mapping; NULL: none are
  * @first: by slot: the one it begins in; and how many there are
  */
@@ -84,8 +72,6 @@ struct sgring_uring {
 	bool abandoned;
 	bool torn;
 	bool refused;
-	bool hung_up;
-	bool watched[SGRING_URING_EVENTS];
 	struct sgring_uring_buffer *buffers;
 	uint32_t *first;
 };
@@ -149,22 +135,12 @@ static inline bool sgring_uring_can_wait(const struct sgring_uring *u)
 	return u->ring.features & IORING_FEAT_EXT_ARG;
 }
 
-/* Completions taken so far. */
-static inline uint32_t sgring_uring_taken(const struct sgring_uring *u)
-{
-	return *u->ring.cq.khead;
-}
-
 /*
- * Hand over what was prepared, and sleep until @completions are there to be taken, the
- * stream is cancelled, @timeout_ns are over, or, if asked for, the @device is ready:
- * one system call. 1: something of that; 0: it was the time; -EINTR a signal; -errno.
+ * Hand over what was prepared, and sleep until @completions are there to be taken: one
+ * system call. 1: they are, or the kernel took nothing; 0: @timeout_ns are over; -EINTR
+ * a signal; -errno.
  */
-int sgring_uring_wait(struct sgring_uring *u, unsigned int completions, bool device,
-		      int64_t timeout_ns);
-
-/* Is this completion one of a wait? Then it is nobody else's. */
-bool sgring_uring_own(struct sgring_uring *u, const struct io_uring_cqe *cqe);
+int sgring_uring_wait(struct sgring_uring *u, unsigned int completions, int64_t timeout_ns);
 
 /* The limit on locked memory that applies to this process; UINT64_MAX: none. */
 uint64_t sgring_memlock_limit(void);

@@ -17,15 +17,13 @@
  *   senders by    one io_uring_enter() that hands over what was prepared, and sleeps until
  *   io_uring      so many completions are there that a batch of slots can go back. Their
  *                 slots do so in one go, and the kernel's timer takes them: no kick. A
- *                 batch is a quarter of the slots: one is being filled, one is being let go
- *                 of, and the other two keep the network busy meanwhile. What ends the
- *                 wait at once is on the ring (uring.c): a cancellation, and the
- *                 device, if it is waited for
+ *                 batch is a third of the slots: one is being filled, one is waited for,
+ *                 and the other keeps the network busy meanwhile
  *   other         a poll, which ends with the first notification
  *   senders
  *
- * A wait for senders may leave out a device that delivers: it is bounded by twice the time
- * a batch takes, and one in vain is followed by one for both.
+ * Nothing but its time ends such a wait early: four times what a batch took lately. One
+ * in vain is followed by a poll for everything, since the device may well deliver.
  *
  * Each wait is preceded by sgring_flush(): a kernel that has stopped looking at the SQ is
  * kicked (I, J in sgring_ring.h). sgring_return() has no such barrier, and leans on that.
@@ -41,7 +39,8 @@
 
 #define NAP_NS SGRING_MS_NS
 #define LONG_NAP_NS (5 * SGRING_MS_NS)
-#define NAP_MAX_NS (2000 * SGRING_MS_NS)
+#define NAP_MAX_NS (500 * SGRING_MS_NS)
+#define UNKNOWN_NS (100 * SGRING_MS_NS)
 #define OTHERS_NS (10 * SGRING_MS_NS)	/* other senders may have run out of work */
 #define SOCKETS 16	/* more of them are looked after, not waited for */
 
@@ -85,22 +84,35 @@ void sgring_cancel(struct sgring *s)
 	errno = saved;
 }
 
-/*
- * On the senders' ring. How many completions a batch takes is an estimate, which may never
- * come true, if only because the connection is lost: look after twice its usual time.
- */
-static int sleep_on_ring(struct sgring *s, struct sgring_uring *u, unsigned int completions,
-			 bool device, bool alone, int64_t left_ns)
+/* How long do senders take for a slot? From one wait for them to the next. */
+static void measure(struct sgring *s)
 {
-	int64_t nap = 2 * s->batch_ns, since = sgring_now_ns();
-	unsigned int ready;
+	const int64_t now = sgring_now_ns();
+	const uint32_t slots = (uint32_t)sgring_returned(s) - s->woken_returned;
+	int64_t each;
+
+	if (s->woken_ns && slots) {
+		each = (now - s->woken_ns) / slots;
+		s->slot_ns = s->slot_ns ? (3 * s->slot_ns + each) / 4 : each;
+	}
+	if (slots || !s->woken_ns) {
+		s->woken_ns = now;
+		s->woken_returned = (uint32_t)sgring_returned(s);
+	}
+}
+
+/*
+ * On the senders' ring. How many completions a @batch of slots takes is an estimate, which
+ * may never come true, if only because the connection is lost; and neither the device nor a
+ * cancellation ends this: look after four times what it should take.
+ */
+static int sleep_on_ring(struct sgring *s, struct sgring_uring *u, uint32_t batch,
+			 unsigned int completions, bool alone, int64_t left_ns)
+{
+	int64_t nap = s->slot_ns ? 4 * batch * s->slot_ns : UNKNOWN_NS;
 	int err;
 
 	nap = nap < LONG_NAP_NS ? LONG_NAP_NS : nap > NAP_MAX_NS ? NAP_MAX_NS : nap;
-	if (device)	/* slots can wait for the device's, while it has enough */
-		nap = INT64_MAX;
-	if (device && 2 * sgring_held(s) <= s->geometry.slot_count)
-		completions = u->ring.cq.ring_entries;
 	if (!alone && nap > OTHERS_NS)
 		nap = OTHERS_NS;
 	if (s->put_off && !alone)
@@ -108,18 +120,10 @@ static int sleep_on_ring(struct sgring *s, struct sgring_uring *u, unsigned int 
 	s->put_off = false;
 	if (sgring_load_relaxed(&s->cancelled))
 		return -EINTR;
-	if (device && s->be->quiet)
-		s->be->quiet(s->be, s->fd);
-	if (device)
-		s->polls++;
-	else
-		s->sender_waits++;
-	err = sgring_uring_wait(u, completions, device,
-				left_ns >= 0 && left_ns < nap ? left_ns : nap);
-	ready = io_uring_cq_ready(&u->ring);
-	s->in_vain = !device && !err && !ready;
-	if (!device && ready)
-		s->batch_ns = (sgring_now_ns() - since) * completions / ready;
+	s->sender_waits++;
+	err = sgring_uring_wait(u, completions, left_ns >= 0 && left_ns < nap ? left_ns : nap);
+	s->in_vain = !err && !io_uring_cq_ready(&u->ring);
+	measure(s);
 	return err < 0 ? err : 0;
 }
 
@@ -128,13 +132,14 @@ static int sleep_once(struct sgring *s, int64_t left_ns)
 {
 	uint64_t held = sgring_held(s), slots = s->geometry.slot_count;
 	bool starved = sgring_load_relaxed(&s->rings.cq.kernel->flags) & SGRING_STARVED;
-	bool queued, sending = sgring_senders_busy(s, &queued);
-	bool device = !sending || (held < slots && !starved && !queued), alone;
+	bool queued, sending = sgring_senders_busy(s, &queued), alone;
+	bool device = !sending || (held < slots && !starved && !queued);
 	int64_t at = sgring_senders_deadline(s), now = sgring_now_ns(), nap;
 	struct sgring_tx *who[2 + SOCKETS];
 	struct pollfd fds[2 + SOCKETS];
 	struct sgring_uring *u;
 	unsigned int n = 0;
+	uint32_t batch;
 	int ready;
 
 	/* After the last entry of an epoch nobody is woken for the state that follows it. */
@@ -144,11 +149,10 @@ static int sleep_once(struct sgring *s, int64_t left_ns)
 		left_ns = NAP_NS;
 	if (at != INT64_MAX && (left_ns < 0 || left_ns > at - now))
 		left_ns = at > now ? at - now : 0;
-	u = sending ? sgring_senders_ring(s, &n, &alone) : NULL;
-	if (u && !u->hung_up && (s->be->poll == sgring_kernel_backend.poll || s->be->quiet))
-		return sleep_on_ring(s, u, n, device || (s->in_vain && held < slots), alone, left_ns);
-	if (u && !device && !s->in_vain)
-		return sleep_on_ring(s, u, n, false, alone, left_ns);
+	u = device || s->in_vain ? NULL : sgring_senders_ring(s, &batch, &n, &alone);
+	if (u)
+		return sleep_on_ring(s, u, batch, n, alone, left_ns);
+	device |= s->in_vain && held < slots;
 	s->in_vain = false;
 	if (s->put_off)
 		sgring_senders_submit(s);
@@ -260,15 +264,21 @@ static int wait_for_entry(struct sgring *s, int timeout_ms)
 
 int sgring_wait(struct sgring *s, int timeout_ms)
 {
+	int64_t busy;
 	int err;
 
 	if (!s->owner)
 		return sgring_owner_only(s);
+	/* The longest time counts at once, and is forgotten slowly. */
+	busy = sgring_now_ns() - s->left_ns;
+	if (s->left_ns)
+		s->busy_ns = busy > s->busy_ns ? busy : (7 * s->busy_ns + busy) / 8;
 	s->about_to_wait = timeout_ms && s->waiting != SGRING_SPIN;
 	err = wait_for_entry(s, timeout_ms);
 	s->about_to_wait = false;
-	if (s->put_off)
+	if (s->put_off && (err || !sgring_senders_have_plenty(s)))
 		sgring_senders_submit(s);
+	s->left_ns = sgring_now_ns();
 	return err;
 }
 
