@@ -58,24 +58,28 @@ int64_t meter_ns(clockid_t clock)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* All but idle, waiting and stolen, of the application's CPU. */
-static int64_t busy_ns(void)
+/* All but idle, waiting and stolen: of all CPUs, and of the application's. */
+static int64_t busy_ns(int64_t *app_ns)
 {
 	unsigned long long user, nice, kernel, idle, wait, irq, softirq;
 	FILE *f = fopen("/proc/stat", "re");
-	int64_t ns = 0;
+	int64_t all = 0, ns;
 	char line[256];
 	int cpu;
 
+	*app_ns = 0;
 	while (f && fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "cpu%d %llu %llu %llu %llu %llu %llu %llu", &cpu, &user, &nice, &kernel,
-			   &idle, &wait, &irq, &softirq) == 8 && cpu == meter_app_cpu())
-			ns = (int64_t)(user + nice + kernel + irq + softirq) *
-			     (1000000000 / sysconf(_SC_CLK_TCK));
+			   &idle, &wait, &irq, &softirq) != 8)
+			continue;
+		ns = (int64_t)(user + nice + kernel + irq + softirq) * (1000000000 / sysconf(_SC_CLK_TCK));
+		all += ns;
+		if (cpu == meter_app_cpu())
+			*app_ns = ns;
 	}
 	if (f)
 		fclose(f);
-	return ns;
+	return all;
 }
 
 /* The kernel's number of the CPU clock of a thread of ours, whoever made it. */
@@ -135,16 +139,19 @@ void meter_alone(void)
 
 void meter_start(struct meter *m)
 {
-	m->busy_ns = busy_ns();
+	m->all_ns = busy_ns(&m->busy_ns) - (m->excluded ? meter_ns(m->device) : 0);
 	m->wall_ns = meter_ns(CLOCK_MONOTONIC);
 	m->cpu_ns = cpu_ns(m);
 }
 
 void meter_stop(struct meter *m)
 {
+	int64_t app;
+
 	m->cpu_ns = cpu_ns(m) - m->cpu_ns;
 	m->wall_ns = meter_ns(CLOCK_MONOTONIC) - m->wall_ns;
-	m->busy_ns = busy_ns() - m->busy_ns;
+	m->all_ns = busy_ns(&app) - (m->excluded ? meter_ns(m->device) : 0) - m->all_ns;
+	m->busy_ns = app - m->busy_ns;
 }
 
 const char *meter_cpu_model(void)

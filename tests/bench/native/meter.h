@@ -27,6 +27,7 @@ void meter_pin(int cpu);
  * @cpu_ns: CPU time of the process, less that
  * @wall_ns: time that went by
  * @busy_ns: what the kernel says the application's CPU was busy with, whoever for
+ * @all_ns: and all CPUs, less the device's thread; in steps of 10 ms
  */
 struct meter {
 	clockid_t device;
@@ -34,6 +35,7 @@ struct meter {
 	int64_t cpu_ns;
 	int64_t wall_ns;
 	int64_t busy_ns;
+	int64_t all_ns;
 };
 
 /* Before anything is set up: threads of the last measurement have ended. */
