@@ -2,15 +2,18 @@
 /*
  * libsgring: taking slots and giving them back: what the inline calls leave to us
  *
- * The inline calls (sgring.h) do the plain case alone: an owner, no slot that more
- * than one has or that a sender has, no sender's error to tell, no break in the run
- * of entries. plain_slots is 0 in any other case of the first three.
+ * The inline calls (sgring.h) do the plain case alone: an owner, entries of the length
+ * they know, no slot that more than one has or that a sender has, no sender's error to
+ * tell; else plain_slots is 0. And no break in the run of entries.
  */
 #include <errno.h>
 #include <string.h>
 
 #define SGRING_NO_INLINE
 #include "internal.h"
+
+/* Programs have been compiled with these; longer ones need another plain_slots. */
+_Static_assert(sizeof(struct sgring_cqe) == 64 && sizeof(struct sgring_sqe) == 32, "entries");
 
 int sgring_next_any(struct sgring *s, struct sgring_slot *slot, int timeout_ms)
 {
@@ -159,7 +162,7 @@ int sgring_return_ready(struct sgring *s, uint32_t n)
 	uint32_t left = n, run, i;
 	uint64_t outcome = 0;
 
-	if (n - 1 >= r->many_slots || n > sgring_ready(s) || !room_for(&r->sq, n))
+	if (n - 1 >= r->plain_slots || n > sgring_ready(s) || !room_for(&r->sq, n))
 		return return_any(s, n);
 	if (cqes[from].position_bytes != r->end_position)
 		return return_any(s, n);

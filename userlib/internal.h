@@ -164,12 +164,11 @@ static inline bool sgring_all_lent(const struct sgring_share *share)
 static inline void sgring_look_plain(struct sgring *s)
 {
 	const struct sgring_geometry *g = &s->geometry;
-	bool known = g->cq_stride == sizeof(struct sgring_cqe) &&
+	bool plain = s->owner && !s->lent_slots && !s->extra_holds && !s->sender_error &&
+		     g->cq_stride == sizeof(struct sgring_cqe) &&
 		     g->sq_stride == sizeof(struct sgring_sqe);
 
-	s->rings.plain_slots = s->owner && !s->lent_slots && !s->extra_holds && !s->sender_error ?
-			       g->slot_count : 0;
-	s->rings.many_slots = known ? s->rings.plain_slots : 0;
+	s->rings.plain_slots = plain ? g->slot_count : 0;
 }
 
 static inline uint64_t sgring_taken(const struct sgring *s)

@@ -216,7 +216,7 @@ struct sgring_rings {
 	uint32_t first_taken;		/* cq.consumer and sq.producer to begin with */
 	uint32_t first_returned;
 	uint32_t plain_slots;		/* slots; 0: the inline calls must ask the library */
-	uint32_t many_slots;		/* the same, if entries are as long as we know them */
+	uint32_t reserved;
 };
 
 /* The rings are the first thing in a stream. */
@@ -456,7 +456,8 @@ static inline int sgring_next(struct sgring *s, struct sgring_slot *slot, int ti
 	int err;
 
 	if (__builtin_expect(r->plain_slots && sgring_ready(s), 1)) {
-		e = sgring_peek(s, 0);
+		e = (const struct sgring_cqe *)(const void *)r->cq.entries +
+		    ((uint32_t)r->cq.consumer & (r->cq.count - 1));
 		if (__builtin_expect(e->position_bytes == r->end_position &&
 				     !sgring_is_break(sgring_outcome(e)), 1)) {
 			sgring_slot_of(s, e, slot);
@@ -482,8 +483,8 @@ static inline int sgring_put(struct sgring *s, uint32_t index, uint64_t cookie)
 	if (__builtin_expect(index >= r->plain_slots || !sgring_sq_known_room(&r->sq), 0))
 		return sgring_put_any(s, index, cookie);
 	/* The rest of it is 0 since the set-up. */
-	e = (struct sgring_sqe *)(void *)(r->sq.entries +
-		sgring_ring_offset((uint32_t)r->sq.producer++, r->sq.count, r->sq.stride));
+	e = (struct sgring_sqe *)(void *)r->sq.entries +
+	    ((uint32_t)r->sq.producer++ & (r->sq.count - 1));
 	e->cookie = cookie;
 	e->slot = index;
 	return 0;
@@ -554,7 +555,7 @@ sgring_each(struct sgring *s, uint32_t most,
 		n = r->cq.count - from;
 	if (n > r->sq.count - to)
 		n = r->sq.count - to;
-	if (__builtin_expect(n - 1 >= r->many_slots || sgring_sq_known_room(&r->sq) < n, 0)) {
+	if (__builtin_expect(n - 1 >= r->plain_slots || sgring_sq_known_room(&r->sq) < n, 0)) {
 		for (i = 0; i < n; i++)
 			use(context, sgring_peek(s, i));
 		err = sgring_return_ready(s, n);
