@@ -141,13 +141,6 @@ static inline void return_one(struct sgring_sqe *to, const struct sgring_cqe *fr
 	memcpy(to, &w, sizeof(w));
 }
 
-static bool room_for(struct sgring_sq *sq, uint32_t n)
-{
-	if (sgring_sq_known_room(sq) < n)
-		sq->consumer = sgring_load_acquire(&sq->kernel->sq_consumer); /* D */
-	return sgring_sq_known_room(sq) >= n;
-}
-
 /*
  * Many at a time: entries are written as they are found, and published only when it
  * is clear that there was no break among them; otherwise all is done again, one by one.
@@ -162,7 +155,7 @@ int sgring_return_ready(struct sgring *s, uint32_t n)
 	uint32_t left = n, run, i;
 	uint64_t outcome = 0;
 
-	if (n - 1 >= r->plain_slots || n > sgring_ready(s) || !room_for(&r->sq, n))
+	if (n - 1 >= r->plain_slots || n > sgring_ready(s) || sgring_sq_room_for(&r->sq, n) < n)
 		return return_any(s, n);
 	if (cqes[from].position_bytes != r->end_position)
 		return return_any(s, n);

@@ -555,7 +555,7 @@ sgring_each(struct sgring *s, uint32_t most,
 		n = r->cq.count - from;
 	if (n > r->sq.count - to)
 		n = r->sq.count - to;
-	if (__builtin_expect(n - 1 >= r->plain_slots || sgring_sq_known_room(&r->sq) < n, 0)) {
+	if (__builtin_expect(n - 1 >= r->plain_slots || sgring_sq_room_for(&r->sq, n) < n, 0)) {
 		for (i = 0; i < n; i++)
 			use(context, sgring_peek(s, i));
 		err = sgring_return_ready(s, n);

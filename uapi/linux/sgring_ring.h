@@ -303,12 +303,18 @@ static inline __u32 sgring_sq_known_room(const struct sgring_sq *sq)
 	return sq->count - sgring_ring_used((__u32)sq->producer, sq->consumer);
 }
 
+/* Entries that can be written; one looks only if fewer than @wanted are known. */
+static inline __u32 sgring_sq_room_for(struct sgring_sq *sq, __u32 wanted)
+{
+	if (sgring_sq_known_room(sq) < wanted)
+		sq->consumer = sgring_load_acquire(&sq->kernel->sq_consumer); /* D */
+	return sgring_sq_known_room(sq);
+}
+
 /* Entries that can be written. */
 static inline __u32 sgring_sq_room(struct sgring_sq *sq)
 {
-	if (!sgring_sq_known_room(sq))
-		sq->consumer = sgring_load_acquire(&sq->kernel->sq_consumer); /* D */
-	return sgring_sq_known_room(sq);
+	return sgring_sq_room_for(sq, 1);
 }
 
 /* Reserve the next entry, or NULL. It is zeroed; nobody sees it before it is published. */
