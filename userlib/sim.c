@@ -211,21 +211,23 @@ static int owner_only(const struct sim_file *f)
 
 static u64 memory_of_all(void)
 {
-	const struct sgring_sim *s;
+	struct sgring_sim *s;
 	u64 bytes = 0;
 
 	pthread_mutex_lock(&files_lock);
-	for (s = streams; s; s = s->next)
-		bytes += __atomic_load_n(&s->memory_bytes, __ATOMIC_RELAXED);
+	for (s = streams; s; s = s->next) {
+		sgring_sim_lock(s);
+		bytes += s->memory_bytes;
+		sgring_sim_unlock(s);
+	}
 	pthread_mutex_unlock(&files_lock);
 	return bytes;
 }
 
-static int ioctl_query(struct sim_file *f, void *arg)
+static int ioctl_query(struct sim_file *f, u64 total, void *arg)
 {
 	struct sgring_sim *s = f->sim;
 	struct sgring_limits limits = sgring_sim_limits(s);
-	u64 total = memory_of_all();
 	struct sgring_query q;
 	u32 user_size;
 	int err;
@@ -479,6 +481,7 @@ static int ioctl_stats(struct sim_file *f, void *arg)
 static int sim_ioctl(const struct sgring_backend *be, int fd, unsigned long request, void *arg)
 {
 	struct sim_file *f = file_of(fd);
+	u64 total = f && request == SGRING_QUERY ? memory_of_all() : 0;
 	int saved = errno, err;
 
 	(void)be;
@@ -487,7 +490,7 @@ static int sim_ioctl(const struct sgring_backend *be, int fd, unsigned long requ
 	sgring_sim_lock(f->sim);
 	switch (request) {
 	case SGRING_QUERY:
-		err = ioctl_query(f, arg);
+		err = ioctl_query(f, total, arg);
 		break;
 	case SGRING_SETUP:
 		err = ioctl_setup(f, arg);
@@ -754,13 +757,16 @@ static int sim_map(const struct sgring_backend *be, int fd, uint64_t offset, siz
 static void sim_unmap(const struct sgring_backend *be, void *where, size_t bytes)
 {
 	struct sgring_sim *s;
+	bool theirs = false;
 
 	pthread_mutex_lock(&files_lock);
-	for (s = streams; s; s = s->next)
-		if (where == s->data || where == s->rings.user || where == s->rings.kernel)
-			break;
+	for (s = streams; s && !theirs; s = s->next) {
+		sgring_sim_lock(s);
+		theirs = where == s->data || where == s->rings.user || where == s->rings.kernel;
+		sgring_sim_unlock(s);
+	}
 	pthread_mutex_unlock(&files_lock);
-	if (!s)
+	if (!theirs)
 		sgring_kernel_backend.unmap(be, where, bytes);
 }
 

@@ -3,7 +3,7 @@
  * The rings alone: the application's verbs of sgring_ring.h against the
  * driver's own kernel/sq.c and kernel/cq.c, on one piece of memory.
  */
-#include "kernel-shim.h"
+#include "../../userlib/sim_kernel.h"
 
 #include <pthread.h>
 #include <sched.h>

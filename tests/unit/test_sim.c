@@ -667,6 +667,43 @@ static void a_busy_device_answers(void **state)
 	}
 }
 
+static void *open_and_close(void *arg)
+{
+	struct sgring_query q;
+	struct sgring_slot b;
+	struct sgring *s;
+	int round, i;
+
+	for (round = 0; round < 20; round++) {
+		if (sgring_open(&s, arg, SMALL))
+			return arg;
+		if (sgring_query(s, &q) || sgring_start(s))
+			return arg;
+		for (i = 0; i < 20; i++)
+			if (sgring_next(s, &b, LONG) || sgring_return(s, &b))
+				return arg;
+		if (sgring_close(s))
+			return arg;
+	}
+	return NULL;
+}
+
+static void streams_come_and_go_in_several_threads(void **state)
+{
+	static char *names[] = { "sim:", "sim:stream=1,pages=4k", "sim:label=z,stream=2" };
+	pthread_t threads[3];
+	void *wrong;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 3; i++)
+		pthread_create(&threads[i], NULL, open_and_close, names[i]);
+	for (i = 0; i < 3; i++) {
+		pthread_join(threads[i], &wrong);
+		assert_null(wrong);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -690,6 +727,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(slots_are_memory_for_the_kernel),
 		cmocka_unit_test(a_child_is_not_the_owner),
 		cmocka_unit_test(a_busy_device_answers),
+		cmocka_unit_test(streams_come_and_go_in_several_threads),
 	};
 
 	if (argc > 1)
