@@ -352,7 +352,7 @@ static void run_ours(const struct job *j, struct result *r)
 
 static int64_t cpu_all, busy_all;
 
-static void measure(const struct job *j, int run)
+static void measure(const struct job *j, const char *datagrams, int run)
 {
 	const char way[2] = { j->way }, *const name = j->way == 's' ? "f-sqpoll" : way;
 	const uint64_t before = sunk();
@@ -380,9 +380,10 @@ static void measure(const struct job *j, int run)
 	cpu_all += r.meter.cpu_ns;
 	busy_all += r.meter.busy_ns;
 	printf("{\"part\":\"send\",\"case\":{\"way\":\"%s\",\"slot_bytes\":%zu,"
-	       "\"datagram_bytes\":%zu,\"datagrams_per_send\":\"%s\"},\"run\":%d,\"metrics\":{\"cpu_ns_per_mib\":%.0f,\"cpu_ns_per_slot\":%.1f,"
+	       "\"datagram_bytes\":%zu,\"datagrams\":\"%s\"},\"run\":%d,"
+	       "\"metrics\":{\"cpu_ns_per_mib\":%.0f,\"cpu_ns_per_slot\":%.1f,"
 	       "\"calls_per_slot\":%.4f,\"sends_per_slot\":%.4f,\"wall_ns_per_mib\":%.0f,\"copied\":%llu}}\n",
-	       name, j->slot, j->datagram, j->gso ? "several" : "one", run,
+	       name, j->slot, j->datagram, datagrams, run,
 	       (double)r.meter.cpu_ns / ((double)r.bytes / 1048576), (double)r.meter.cpu_ns / slots,
 	       (double)r.calls / slots, (double)r.sends / slots,
 	       (double)r.meter.wall_ns / ((double)r.bytes / 1048576), (unsigned long long)r.copied);
@@ -399,6 +400,8 @@ static size_t cut(size_t slot, size_t most)
 
 static void measure_all(size_t slot, size_t most, bool gso, const char *ways, uint64_t total, int run)
 {
+	const char *datagrams = most == UDP_MAX ? "largest, one a send" :
+				gso ? "jumbo, several a send" : "jumbo, one a send";
 	struct job j = { .slot = slot, .slots = RING_BYTES / slot, .gso = gso };
 
 	j.datagram = cut(slot, most);
@@ -407,7 +410,7 @@ static void measure_all(size_t slot, size_t most, bool gso, const char *ways, ui
 		j.way = *ways;
 		/* What is cheap goes on longer. */
 		j.total = (j.way < 'c' || j.send <= JUMBO ? total : 4 * total) / slot * slot;
-		measure(&j, run);
+		measure(&j, datagrams, run);
 	}
 }
 
