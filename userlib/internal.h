@@ -181,6 +181,11 @@ static inline uint64_t sgring_returned(const struct sgring *s)
 	return s->rings.sq.producer - s->rings.first_returned;
 }
 
+static inline bool sgring_starved(const struct sgring *s)
+{
+	return sgring_load_relaxed(&s->rings.cq.kernel->flags) & SGRING_STARVED;
+}
+
 static inline uint64_t sgring_held(const struct sgring *s)
 {
 	return sgring_taken(s) - sgring_returned(s);

@@ -454,8 +454,11 @@ static int take_options(struct sgring_tx *t, const struct sgring_tx_options *the
 				   o->flags & ~flags ? "flags" : o->reserved ? "reserved" : "method");
 	if (!o->timeout_ms)
 		o->timeout_ms = s->send_timeout_ms;
-	if (!o->batch_slots)
-		o->batch_slots = s->geometry.slot_count < 32 ? s->geometry.slot_count / 2 : 16;
+	if (!o->batch_slots) {
+		o->batch_slots = s->setup.wake_slots > 16 ? s->setup.wake_slots : 16;
+		if (o->batch_slots > s->geometry.slot_count / 2)
+			o->batch_slots = s->geometry.slot_count / 2;
+	}
 	if (!o->batch_slots || o->batch_slots > s->geometry.slot_count)
 		o->batch_slots = 1;
 	return 0;
@@ -842,16 +845,23 @@ int64_t sgring_senders_deadline(const struct sgring *s)
 
 /*
  * A third of all slots: one is being filled, one is waited for, and one keeps the network
- * busy. And at most half of what there is.
+ * busy. And at most half of what there is; and, but for a wake-up batch, as many as the
+ * engine has left, if it has some.
  */
 static uint32_t batch_of(const struct sgring_tx *t)
 {
-	uint32_t batch = t->stream->geometry.slot_count / 3;
+	const struct sgring *s = t->stream;
+	uint32_t batch = s->geometry.slot_count / 3;
+	uint32_t left = s->geometry.slot_count - (uint32_t)sgring_held(s);
 
 	if (batch > BATCH_MAX)
 		batch = BATCH_MAX;
 	if (batch > t->held / 2)
 		batch = t->held / 2;
+	if (left < s->setup.wake_slots)
+		left = s->setup.wake_slots;
+	if (batch > left && !sgring_starved(s))
+		batch = left;
 	return batch ? batch : 1;
 }
 

@@ -9,7 +9,10 @@
  *   all it has
  *   the engine is starved, senders   senders: what is in the SQ now the kernel's timer
  *   have slots                       takes, and it can wait until we have more for it
- *   otherwise                        the device, and the senders, lest slots run short
+ *   senders have most slots          senders by io_uring: their batch is no larger than
+ *                                    what the engine has left; others: both
+ *   otherwise                        the device; it will wake us for the next batch, and
+ *                                    notifications can wait for that
  *
  * How. One system call has to do for many slots: there are three for each otherwise.
  *
@@ -131,13 +134,12 @@ static int sleep_on_ring(struct sgring *s, struct sgring_uring *u, uint32_t batc
 static int sleep_once(struct sgring *s, int64_t left_ns)
 {
 	uint64_t held = sgring_held(s), slots = s->geometry.slot_count;
-	bool starved = sgring_load_relaxed(&s->rings.cq.kernel->flags) & SGRING_STARVED;
-	bool queued, sending = sgring_senders_busy(s, &queued), alone;
+	bool queued, sending = sgring_senders_busy(s, &queued), alone, starved = sgring_starved(s);
 	bool device = !sending || (held < slots && !starved && !queued);
 	int64_t at = sgring_senders_deadline(s), now = sgring_now_ns(), nap;
 	struct sgring_tx *who[2 + SOCKETS];
 	struct pollfd fds[2 + SOCKETS];
-	struct sgring_uring *u;
+	struct sgring_uring *u = NULL;
 	unsigned int n = 0;
 	uint32_t batch;
 	int ready;
@@ -149,7 +151,8 @@ static int sleep_once(struct sgring *s, int64_t left_ns)
 		left_ns = NAP_NS;
 	if (at != INT64_MAX && (left_ns < 0 || left_ns > at - now))
 		left_ns = at > now ? at - now : 0;
-	u = device || s->in_vain ? NULL : sgring_senders_ring(s, &batch, &n, &alone);
+	if (!s->in_vain && (!device || 2 * s->lent_slots > slots))
+		u = sgring_senders_ring(s, &batch, &n, &alone);
 	if (u)
 		return sleep_on_ring(s, u, batch, n, alone, left_ns);
 	device |= s->in_vain && held < slots;
