@@ -393,7 +393,7 @@ static void failed_transfer_is_told_and_its_bytes_are_lost(void **state)
 
 static void a_drain_delivers_what_has_come(void **state)
 {
-	struct sgring *s = started(&(struct device){ .rate = 1 << 20 },
+	struct sgring *s = started(&(struct device){ .rate = 128 << 10 },
 				   SGRING_OPTIONS(.slot_bytes = 1 << 20, .slot_count = 4));
 	struct sgring_slot b;
 	int outcome;
@@ -406,14 +406,13 @@ static void a_drain_delivers_what_has_come(void **state)
 	assert_true(b.flags & SGRING_CQE_PARTIAL);
 	assert_false(b.flags & SGRING_EOP);
 	assert_in_range(b.length, 1, (1 << 20) - 1);
-	assert_int_equal(sgring_stats(s, &(struct sgring_stats){ 0 }), 0);
 	assert_int_equal(the_end(s).position, b.length);
 	assert_int_equal(sgring_close(s), 0);
 }
 
 static void an_abort_delivers_whole_slots_alone(void **state)
 {
-	struct sgring *s = started(&(struct device){ .rate = 1 << 20 },
+	struct sgring *s = started(&(struct device){ .rate = 128 << 10 },
 				   SGRING_OPTIONS(.slot_bytes = 1 << 20, .slot_count = 4));
 	struct sgring_slot b;
 
