@@ -303,24 +303,33 @@ static uint64_t calls_of(struct sgring *s, struct sgring_tx *t)
 	return st.calls + c.kicks + c.polls + c.sender_waits;
 }
 
-static void run_ours(const struct job *j, struct result *r)
+/* False: it cannot be done here, which was said. */
+static bool run_ours(const struct job *j, struct result *r)
 {
 	struct sgring_tx_stats before, after;
 	struct sgring_tx *t;
 	struct sgring *s;
 	uint64_t calls;
+	int err;
 
 	meter_pin(meter_device_cpu());
 	if (sgring_open(&s, "sim:fill=0", SGRING_OPTIONS(.slot_bytes = j->slot,
 							 .slot_count = (uint32_t)j->slots)))
 		die_of("sim:");
 	meter_pin(meter_app_cpu());
-	if (sgring_tx_open(&t, s, "udp://" PEER ":9",
-			   SGRING_TX_OPTIONS(.method = methods[(int)j->way],
-					     .flags = SGRING_TX_RAW |
-						      (j->way == 's' ? SGRING_TX_SQPOLL : 0),
-					     .datagram_bytes = (uint32_t)j->datagram)))
-		die_of("udp://" PEER);
+	err = sgring_tx_open(&t, s, "udp://" PEER ":9",
+			     SGRING_TX_OPTIONS(.method = methods[(int)j->way],
+					       .flags = SGRING_TX_RAW |
+							(j->way == 's' ? SGRING_TX_SQPOLL : 0),
+					       .datagram_bytes = (uint32_t)j->datagram));
+	if (err) {
+		/* Root has no limit on locked memory; a kernel may have no such way. */
+		if (err != -ENOBUFS && err != -EOPNOTSUPP && err != -EPERM && err != -ENOSYS)
+			die_of("udp://" PEER);
+		fprintf(stderr, "send: without way %c: %s\n", j->way, sgring_errmsg());
+		sgring_close(s);
+		return false;
+	}
 	if (!j->gso)
 		no_segments(t);
 	if (sgring_start(s))
@@ -346,6 +355,7 @@ static void run_ours(const struct job *j, struct result *r)
 		fprintf(stderr, "send: waits: %llu for a limit, %llu for room\n",
 			(unsigned long long)after.nobufs_waits, (unsigned long long)after.full_waits);
 	sgring_close(s);
+	return true;
 }
 
 /* --- */
@@ -362,8 +372,8 @@ static void measure(const struct job *j, const char *datagrams, int run)
 	meter_alone();
 	if (j->way < 'd')
 		run_plain(j, &r);
-	else
-		run_ours(j, &r);
+	else if (!run_ours(j, &r))
+		return;
 	if (r.bytes != j->total || sunk() - before < r.sends) {
 		fprintf(stderr, "send: way %c: %llu of %llu bytes in %llu sends, %llu packets left\n", j->way,
 			(unsigned long long)r.bytes, (unsigned long long)j->total,
