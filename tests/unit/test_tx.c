@@ -706,7 +706,9 @@ static void let_go_after_a_long_time(struct fake *f)
 /* All slots are in the sender, the device cannot do anything: who is waited for? */
 static void next_waits_for_the_sender_when_it_has_every_slot(void **state)
 {
-	struct fake *f = fake_new(FOUR);
+	/* Nobody is to be kicked: after that the device is the one to wait for. */
+	struct fake *f = fake_new(SGRING_OPTIONS(.slot_count = 4, .send_timeout_ms = 300,
+						 .sq_idle_usec = 60000000));
 	struct sgring_counters before, after;
 	struct sgring_slot b;
 	int i;
