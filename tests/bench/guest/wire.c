@@ -56,6 +56,7 @@
 /* Between the processes of a case. */
 static struct shared {
 	struct moment begin, end;
+	uint64_t longest_ns;	/* from one slot to the next, while it is counted */
 	uint64_t received;
 	uint64_t wrong;		/* slots that had not the right number */
 	char trouble[256];
@@ -67,6 +68,7 @@ static struct sender {
 	uint64_t warm_slots;	/* before it is counted */
 	uint64_t slots;		/* while it is */
 	uint64_t taken;
+	uint64_t last_ns;
 	int mark;
 } sender;
 
@@ -205,10 +207,13 @@ static uint64_t resent_segments(void)
 
 bool wire_sent(void *data)
 {
-	uint64_t n = sender.taken++;
+	uint64_t n = sender.taken++, now = clock_ns(CLOCK_MONOTONIC);	/* no system call */
 	struct moment *m = &shared->begin;
 
 	memcpy(data, &n, sizeof(n));
+	if (n > sender.warm_slots && now - sender.last_ns > shared->longest_ns)
+		shared->longest_ns = now - sender.last_ns;
+	sender.last_ns = now;
 	if (sender.taken == sender.warm_slots + sender.slots)
 		m = &shared->end;
 	else if (sender.taken != sender.warm_slots)
@@ -396,6 +401,7 @@ static void report(const struct wire_case *c, const char *pace, unsigned int run
 	       e->zerocopy_sends - b->zerocopy_sends, e->copied_sends - b->copied_sends);
 	printf(",\"cpu_ns_per_slot\":%.0f,\"sqpoll_cpu_ns_per_slot\":%.0f,\"mb_per_s\":%.2f",
 	       PER_SLOT(cpu_ns), PER_SLOT(sqpoll_ns), bytes * 1e3 / (double)(e->ns - b->ns));
+	printf(",\"longest_wait_ms\":%.1f", (double)shared->longest_ns / 1e6);
 	printf(",\"slots\":%.0f,\"stream_slots\":%u,\"dry\":%" PRIu64 ",\"resent\":%" PRIu64 ",\"wire_bytes_per_byte\":%.4f",
 	       slots, c->slots, e->dry - b->dry, e->resent - b->resent, on_wire / bytes);
 	for (i = 0; i < CALLS; i++)
