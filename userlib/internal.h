@@ -45,7 +45,7 @@ struct sgring_share {
  * @waiting: &struct sgring_options
  * @about_to_wait: what is prepared will be handed over by the wait (uring.h)
  * @put_off: and there is something
- * @in_vain: the last wait for senders only brought nothing
+ * @in_vain: the last wait for senders only brought nothing: what their progress was
  * @woken_ns: when it ended
  * @woken_returned: slots returned by then
  * @slot_ns: how long senders take for a slot, lately
@@ -82,7 +82,7 @@ struct sgring {
 	uint32_t waiting;
 	bool about_to_wait;
 	bool put_off;
-	bool in_vain;
+	uint64_t in_vain;
 	int64_t woken_ns;
 	uint32_t woken_returned;
 	int64_t slot_ns;
@@ -119,6 +119,8 @@ int sgring_sender_failed(struct sgring *s);
 /* Is something queued or lent; is something @queued, although it was tried? */
 bool sgring_senders_busy(const struct sgring *s, bool *queued);
 void sgring_senders_work(struct sgring *s);
+/* Changes when anything of them moves; never 0. */
+uint64_t sgring_senders_progress(const struct sgring *s);
 /* When one of them wants to go on by itself; INT64_MAX: never. */
 int64_t sgring_senders_deadline(const struct sgring *s);
 /* What they wait for. */

@@ -133,7 +133,8 @@ struct sgring_slot {
  * @returned: slots given back
  * @kicks: SGRING_KICK calls
  * @polls: system calls that waited for the device
- * @sender_waits: system calls that waited for senders only
+ * @sender_waits: system calls that waited for senders only; with io_uring they hand
+ *	over, too
  * @send_calls: sendmsg calls of senders
  * @notify_calls: system calls that asked for send notifications
  * @held: slots the application and its senders have now
@@ -666,8 +667,8 @@ enum sgring_tx_method {
  * @size: sizeof(struct sgring_tx_options); SGRING_TX_OPTIONS() fills it in
  * @flags: SGRING_TX_*
  * @method: enum sgring_tx_method
- * @batch_slots: slots handed to io_uring with one system call; default 16, or half
- *	the slots if that is less
+ * @batch_slots: slots handed to io_uring with one system call; default wake_slots of
+ *	the stream, but at least 16, and at most half the slots
  * @timeout_ms: fail when the peer takes nothing for so long although there is
  *	something to send; default: send_timeout_ms of the stream
  * @reconnect_ms: TCP: try so long to connect again when a connection is lost, and
@@ -736,8 +737,8 @@ const char *sgring_tx_choice(const struct sgring_tx *tx);
  *	here on, whatever this returns. Or an end-of-stream entry, which tells the
  *	receiver that this was all; RAW senders ignore it
  *
- * Does not wait: what the socket does not take at once is queued, and goes out
- * while the caller waits for the next slot. The sender lets go of the slot when
+ * Does not wait: what the socket does not take at once is queued, or what is not worth
+ * a system call of its own, and goes out while the caller waits for the next slot. The sender lets go of the slot when
  * the kernel has let go of its last byte.
  *
  * Return: 0; or a negative errno: -EINVAL not a slot the caller holds, -ENOBUFS a
@@ -795,7 +796,8 @@ unsigned int sgring_tx_pollfds(const struct sgring_tx *tx, struct pollfd *fds, u
 
 /**
  * sgring_cancel() - make every wait of this stream and its senders end with -EINTR,
- * from now on; for signal handlers and other threads
+ * from now on; for signal handlers and other threads. A wait for senders by io_uring may
+ * take half a second to notice, if no signal interrupts it
  */
 void sgring_cancel(struct sgring *stream);
 

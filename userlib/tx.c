@@ -830,6 +830,16 @@ void sgring_senders_work(struct sgring *s)
 	errno = saved;
 }
 
+uint64_t sgring_senders_progress(const struct sgring *s)
+{
+	const struct sgring_tx *t;
+	uint64_t sum = 1;
+
+	for (t = s->senders; t; t = t->next_tx)
+		sum += t->progress;
+	return sum;
+}
+
 int64_t sgring_senders_deadline(const struct sgring *s)
 {
 	const struct sgring_tx *t;

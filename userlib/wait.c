@@ -25,8 +25,9 @@
  *   other         a poll, which ends with the first notification
  *   senders
  *
- * Nothing but its time ends such a wait early: four times what a batch took lately. One
- * in vain is followed by a poll for everything, since the device may well deliver.
+ * Nothing but its time ends such a wait early: four times what a batch took lately. After
+ * one in vain the device may well deliver beside the senders: everything is polled for
+ * until something of theirs moves.
  *
  * Each wait is preceded by sgring_flush(): a kernel that has stopped looking at the SQ is
  * kicked (I, J in sgring_ring.h). sgring_return() has no such barrier, and leans on that.
@@ -125,7 +126,7 @@ static int sleep_on_ring(struct sgring *s, struct sgring_uring *u, uint32_t batc
 		return -EINTR;
 	s->sender_waits++;
 	err = sgring_uring_wait(u, completions, left_ns >= 0 && left_ns < nap ? left_ns : nap);
-	s->in_vain = !err && !io_uring_cq_ready(&u->ring);
+	s->in_vain = !err && !io_uring_cq_ready(&u->ring) ? sgring_senders_progress(s) : 0;
 	measure(s);
 	return err < 0 ? err : 0;
 }
@@ -134,8 +135,9 @@ static int sleep_on_ring(struct sgring *s, struct sgring_uring *u, uint32_t batc
 static int sleep_once(struct sgring *s, int64_t left_ns)
 {
 	uint64_t held = sgring_held(s), slots = s->geometry.slot_count;
-	bool queued, sending = sgring_senders_busy(s, &queued), alone, starved = sgring_starved(s);
+	bool queued, sending = sgring_senders_busy(s, &queued), starved = sgring_starved(s);
 	bool device = !sending || (held < slots && !starved && !queued);
+	bool alone, vain;
 	int64_t at = sgring_senders_deadline(s), now = sgring_now_ns(), nap;
 	struct sgring_tx *who[2 + SOCKETS];
 	struct pollfd fds[2 + SOCKETS];
@@ -151,12 +153,12 @@ static int sleep_once(struct sgring *s, int64_t left_ns)
 		left_ns = NAP_NS;
 	if (at != INT64_MAX && (left_ns < 0 || left_ns > at - now))
 		left_ns = at > now ? at - now : 0;
-	if (!s->in_vain && (!device || 2 * s->lent_slots > slots))
+	vain = s->in_vain && s->in_vain == sgring_senders_progress(s);
+	if (!vain && (!device || 2 * s->lent_slots > slots))
 		u = sgring_senders_ring(s, &batch, &n, &alone);
 	if (u)
 		return sleep_on_ring(s, u, batch, n, alone, left_ns);
-	device |= s->in_vain && held < slots;
-	s->in_vain = false;
+	device |= vain && held < slots;
 	if (s->put_off)
 		sgring_senders_submit(s);
 	n = 0;
