@@ -4,6 +4,7 @@
 #define SGRING_COMPAT_H
 
 #include <linux/device.h>
+#include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/dmaengine.h>
 #include <linux/hrtimer.h>
@@ -58,9 +59,13 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, unsigned long flag
 /*
  * Page table entries that map the pages of a compound allocation, as of now: one
  * number from 6.10 on; before, the sum over its pages. So before, a pass must not
- * look at too many pages (SGRING_PASS_PAGES).
+ * look at too many pages (SGRING_PASS_PAGES), and it pays to know without counting
+ * (SGRING_WATCH).
  */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+#ifdef CONFIG_MMU_NOTIFIER
+#define SGRING_WATCH
+#endif
 #define SGRING_PASS_PAGES	16384U
 static inline int sgring_mapcount(struct page *head, unsigned int order)
 {
@@ -120,6 +125,16 @@ static inline void sgring_set_dma_coherent(struct device *dev)
 #else
 	dev_set_dma_coherent(dev);
 #endif
+#endif
+}
+
+/* 32-bit ARM had DMA operations of its own, for which the answer is always yes. */
+static inline bool sgring_dma_coherent(struct device *dev)
+{
+#if defined(CONFIG_ARM) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+	return false;
+#else
+	return dev_is_dma_coherent(dev);
 #endif
 }
 

@@ -17,7 +17,7 @@
  * The mappings are counted live: what we have inserted may have been zapped
  * since, and its reference with it.
  *
- * Counting takes a read of every page before 6.10. It is spared while the mapping
+ * Counting takes a read of every page before 6.10. There it is spared while the mapping
  * is known to be whole: nothing was taken from it since the last page was put in,
  * of which we would have been told before. References read while that was so are
  * ours, one for each page, and those of holders.

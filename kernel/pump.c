@@ -128,9 +128,13 @@ static void announce(struct sgring_stream *s)
 /* Its first slot is there. */
 static void batch_begin(struct sgring_stream *s)
 {
+	struct hrtimer *timer = &s->wake_timer;
+
 	s->batch_until = ktime_add(ktime_get(), usec(s->setup.wake_usec));
-	if (!hrtimer_is_queued(&s->wake_timer))
-		hrtimer_start(&s->wake_timer, s->batch_until, HRTIMER_MODE_ABS_SOFT);
+	/* That of an earlier batch may have had a longer time. */
+	if (!hrtimer_is_queued(timer) ||
+	    ktime_after(hrtimer_get_expires(timer), s->batch_until))
+		hrtimer_start(timer, s->batch_until, HRTIMER_MODE_ABS_SOFT);
 }
 
 /*
@@ -167,7 +171,6 @@ static void announce_check(struct sgring_stream *s, bool asked)
 static enum hrtimer_restart wake_timer_fn(struct hrtimer *timer)
 {
 	struct sgring_stream *s = container_of(timer, struct sgring_stream, wake_timer);
-
 	enum hrtimer_restart again = HRTIMER_NORESTART;
 
 	spin_lock_bh(&s->lock);
@@ -177,8 +180,10 @@ static enum hrtimer_restart wake_timer_fn(struct hrtimer *timer)
 	if (ktime_before(ktime_get(), s->batch_until)) {
 		hrtimer_set_expires(timer, s->batch_until);
 		again = HRTIMER_RESTART;
-	} else if (sgring_cq_pending(&s->rings) > 0) {
-		announce(s);
+	} else {
+		s->batch_until = 0;
+		if (sgring_cq_pending(&s->rings) > 0)
+			announce(s);
 	}
 out:
 	spin_unlock_bh(&s->lock);
@@ -538,10 +543,13 @@ static u32 next_period(struct sgring_stream *s)
 	u32 shortest = s->setup.sq_poll_usec;
 	u64 waited = div_u64(ktime_get_ns() - s->idle_since, NSEC_PER_USEC);
 	bool idle = s->setup.sq_idle_usec == SGRING_OFF || waited >= s->setup.sq_idle_usec;
+	u64 period = min_t(u64, waited / 4, PERIOD_MAX_USEC);
 
 	if (idle && need_wakeup(s) && !s->gate.count)
 		return 0;
-	return clamp_t(u64, waited / 4, shortest, max(shortest, PERIOD_MAX_USEC));
+	if (!idle)
+		period = min_t(u64, period, s->setup.sq_idle_usec - waited);
+	return max_t(u64, period, shortest);
 }
 
 /* Of a stream that starves, or to which something came. */
@@ -947,8 +955,6 @@ void sgring_pump_kick(struct sgring_stream *s)
 void sgring_pump_recheck(struct sgring_stream *s)
 {
 	spin_lock_bh(&s->lock);
-	/* It may have been set to a longer time; if it runs, it tells them anyway. */
-	hrtimer_try_to_cancel(&s->wake_timer);
 	s->batch_until = 0;
 	announce_check(s, false);
 	spin_unlock_bh(&s->lock);

@@ -403,20 +403,21 @@ static void note_costs(struct sgring_stream *s)
 {
 	struct device *dev = s->engine.dma_dev;
 	u64 pages = s->stride >> PAGE_SHIFT;
-	bool syncs = false;
+	bool costs = false;
 	u32 i;
 
+	s->syncs = false;
 	s->bounced = false;
 	for (i = 0; i < s->setup.slot_count; i++) {
-		syncs = syncs || sgring_slot_needs_sync(&s->slots[i], dev);
+		s->syncs = s->syncs || sgring_slot_syncs(&s->slots[i], dev);
+		costs = costs || sgring_slot_sync_costs(&s->slots[i], dev);
 		s->bounced = s->bounced || sgring_slot_bounced(&s->slots[i], dev);
 		cond_resched();
 	}
-	s->syncs = syncs;
-	s->deferred = syncs && s->setup.slot_bytes > SGRING_SOFTIRQ_SLOT_MAX;
+	s->deferred = costs && s->setup.slot_bytes > SGRING_SOFTIRQ_SLOT_MAX;
 	s->pass_entries = clamp_t(u64, div64_u64(SGRING_PASS_PAGES, pages), 4,
 				  SGRING_PASS_ENTRIES);
-	if (syncs && !s->deferred)
+	if (costs && !s->deferred)
 		s->pass_entries = SGRING_SOFTIRQ_PASS_MAX / (u32)s->stride;
 }
 

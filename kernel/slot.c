@@ -43,7 +43,7 @@ static int write_back_zeroes(struct device *dev, struct sg_table *table)
 {
 	int ret;
 
-	if (dev_is_dma_coherent(dev))
+	if (sgring_dma_coherent(dev))
 		return 0;
 	ret = dma_map_sgtable(dev, table, DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
 	if (ret)
@@ -206,8 +206,8 @@ void sgring_slot_free(struct sgring_slot *slot, bool leak)
 	slot->chunks = NULL;
 }
 
-/* Does a sync of this mapped slot do any work? */
-bool sgring_slot_needs_sync(const struct sgring_slot *slot, struct device *dev)
+/* Can a sync of this mapped slot do any work? Then it has to be made. */
+bool sgring_slot_syncs(const struct sgring_slot *slot, struct device *dev)
 {
 	struct scatterlist *sg;
 	int i;
@@ -215,8 +215,27 @@ bool sgring_slot_needs_sync(const struct sgring_slot *slot, struct device *dev)
 	/* Before 6.10 it is true of every device behind an IOMMU. */
 	for_each_sgtable_dma_sg(&slot->table, sg, i)
 		if (dma_need_sync(dev, sg_dma_address(sg)))
-			return !dev_is_dma_coherent(dev) || sgring_slot_bounced(slot, dev);
+			return true;
 	return false;
+}
+
+/* Does it take long? */
+bool sgring_slot_sync_costs(const struct sgring_slot *slot, struct device *dev)
+{
+	return sgring_slot_syncs(slot, dev) &&
+	       (!sgring_dma_coherent(dev) || sgring_slot_bounced(slot, dev));
+}
+
+/* The last byte of a mapped slot, as the device and as the CPU has it. */
+static void slot_end(const struct sgring_slot *slot, dma_addr_t *end, phys_addr_t *cpu_end)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sgtable_dma_sg(&slot->table, sg, i)
+		*end = sg_dma_address(sg) + sg_dma_len(sg) - 1;
+	for_each_sgtable_sg(&slot->table, sg, i)
+		*cpu_end = sg_phys(sg) + sg->length - 1;
 }
 
 /* Does the DMA of this mapped slot go through a bounce buffer, that is a copy? */
@@ -225,14 +244,19 @@ bool sgring_slot_bounced(const struct sgring_slot *slot, struct device *dev)
 	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
 	struct scatterlist *sg = slot->table.sgl;
 	phys_addr_t phys = domain ? iommu_iova_to_phys(domain, sg_dma_address(sg)) : 0;
+	phys_addr_t cpu_end = 0;
+	dma_addr_t end = 0;
 	int i;
 
 	/*
-	 * An IOMMU may have merged entries: only the first is certain to match.
+	 * An IOMMU may have merged entries: only the ends are certain to match; and
+	 * of a device that is not trusted it is the ends that are not whole pages.
 	 * 0: there is none, or (Intel's in 5.10) one that lets all pass.
 	 */
-	if (phys)
-		return phys != sg_phys(sg);
+	if (phys) {
+		slot_end(slot, &end, &cpu_end);
+		return phys != sg_phys(sg) || iommu_iova_to_phys(domain, end) != cpu_end;
+	}
 	for_each_sgtable_dma_sg(&slot->table, sg, i)
 		if (dma_to_phys(dev, sg_dma_address(sg)) != sg_phys(sg))
 			return true;

@@ -83,7 +83,8 @@ int sgring_slot_map(struct sgring_slot *slot, u64 bytes, struct device *dev,
 void sgring_slot_unmap(struct sgring_slot *slot, struct device *dev,
 		       enum dma_data_direction dir);
 void sgring_slot_free(struct sgring_slot *slot, bool leak);
-bool sgring_slot_needs_sync(const struct sgring_slot *slot, struct device *dev);
+bool sgring_slot_syncs(const struct sgring_slot *slot, struct device *dev);
+bool sgring_slot_sync_costs(const struct sgring_slot *slot, struct device *dev);
 bool sgring_slot_bounced(const struct sgring_slot *slot, struct device *dev);
 u32 sgring_slot_runs(const struct sgring_slot *slot, u64 bytes, struct sgring_run *runs,
 		     u32 room);

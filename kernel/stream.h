@@ -22,6 +22,7 @@
 #include <linux/workqueue.h>
 
 #include "client.h"
+#include "compat.h"
 #include "engine.h"
 #include "gate.h"
 #include "rings.h"
@@ -143,7 +144,8 @@ struct sgring_cell {
  *	sleeps for long is done under it
  * @observable: the slots may be shown to observers
  * @mapped: owner's mappings of each region
- * @watched: the owner's mapping of the slots, if it is watched; under its mmap lock
+ * @watched: the owner's mapping of the slots, if it is watched; written under its
+ *	mmap lock
  * @watch: tells when something is taken from it
  *
  * Under @lock:
@@ -226,8 +228,8 @@ struct sgring_stream {
 	struct mutex observer_lock;	/* @observable */
 	bool observable;
 	atomic_t mapped[SGRING_REGIONS];
+#ifdef SGRING_WATCH
 	struct vm_area_struct *watched;
-#ifdef CONFIG_MMU_NOTIFIER
 	struct mmu_interval_notifier watch;
 #endif
 

@@ -44,10 +44,10 @@ static atomic_t *owner_vma_count(struct vm_area_struct *vma)
 /*
  * The slots' mapping is watched: as long as nothing was taken from it, each page
  * is mapped once, and the gate need not count. Under the mmap lock, but for the
- * call that something is about to go, which comes from anywhere. Who has no
- * notifiers counts.
+ * call that something is about to go, which comes from anywhere. A mapping that
+ * could not be watched (a signal is pending, say), or was changed once, is counted.
  */
-#ifdef CONFIG_MMU_NOTIFIER
+#ifdef SGRING_WATCH
 
 static bool watch_changes(struct mmu_interval_notifier *watch,
 			  const struct mmu_notifier_range *range, unsigned long sequence)
@@ -63,12 +63,22 @@ static const struct mmu_interval_notifier_ops watch_ops = {
 	.invalidate = watch_changes,
 };
 
-/* Before a page is in it. */
-static void watch_begin(struct sgring_stream *s, struct vm_area_struct *vma)
+/* Before a page is in it; for watch_whole(). */
+static unsigned long watch_begin(struct sgring_stream *s, struct vm_area_struct *vma)
 {
-	if (!mmu_interval_notifier_insert_locked(&s->watch, vma->vm_mm, vma->vm_start,
-						 vma->vm_end - vma->vm_start, &watch_ops))
-		s->watched = vma;
+	if (mmu_interval_notifier_insert_locked(&s->watch, vma->vm_mm, vma->vm_start,
+						vma->vm_end - vma->vm_start, &watch_ops))
+		return 0;
+	WRITE_ONCE(s->watched, vma);
+	/* It is told nothing while others are told something: wait for their end. */
+	return mmu_interval_read_begin(&s->watch);
+}
+
+/* All pages are in it, unless it was told meanwhile that some go. */
+static void watch_whole(struct sgring_stream *s, unsigned long sequence)
+{
+	if (s->watched && !mmu_interval_read_retry(&s->watch, sequence))
+		sgring_gate_whole(&s->gate, true);
 }
 
 static void watch_end(struct sgring_stream *s)
@@ -76,18 +86,34 @@ static void watch_end(struct sgring_stream *s)
 	if (!s->watched)
 		return;
 	sgring_gate_whole(&s->gate, false);
+	/* Before the next one can begin: the removal is a full barrier. */
+	WRITE_ONCE(s->watched, NULL);
 	mmu_interval_notifier_remove(&s->watch);
-	s->watched = NULL;
+}
+
+static bool watched(struct sgring_stream *s, struct vm_area_struct *vma)
+{
+	return READ_ONCE(s->watched) == vma;
 }
 
 #else
 
-static void watch_begin(struct sgring_stream *s, struct vm_area_struct *vma)
+static unsigned long watch_begin(struct sgring_stream *s, struct vm_area_struct *vma)
+{
+	return 0;
+}
+
+static void watch_whole(struct sgring_stream *s, unsigned long sequence)
 {
 }
 
 static void watch_end(struct sgring_stream *s)
 {
+}
+
+static bool watched(struct sgring_stream *s, struct vm_area_struct *vma)
+{
+	return false;
 }
 
 #endif
@@ -102,7 +128,7 @@ static void owner_vma_close(struct vm_area_struct *vma)
 {
 	struct sgring_stream *s = vma->vm_private_data;
 
-	if (s->watched == vma)
+	if (watched(s, vma))
 		watch_end(s);
 	atomic_dec(owner_vma_count(vma));
 }
@@ -217,14 +243,13 @@ static int map_slots(struct sgring_stream *s, struct vm_area_struct *vma)
 
 static int map_data(struct sgring_stream *s, struct vm_area_struct *vma)
 {
-	int ret;
+	unsigned long sequence = watch_begin(s, vma);
+	int ret = map_slots(s, vma);
 
-	watch_begin(s, vma);
-	ret = map_slots(s, vma);
 	if (ret)
 		watch_end(s);
-	else if (s->watched)
-		sgring_gate_whole(&s->gate, true);
+	else
+		watch_whole(s, sequence);
 	return ret;
 }
 

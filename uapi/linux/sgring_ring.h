@@ -204,7 +204,7 @@ enum sgring_slot_state {
  *	finds the same generation after the copy has copied one transfer
  * @state: enum sgring_slot_state
  * @sequence: of the last transfer into it
- * @time_ns: when the state last changed
+ * @time_ns: when the pass began in which the state last changed
  * @position_bytes: of the last transfer into it
  */
 struct sgring_slot_info {
