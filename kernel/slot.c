@@ -229,13 +229,15 @@ bool sgring_slot_sync_costs(const struct sgring_slot *slot, struct device *dev)
 /* The last byte of a mapped slot, as the device and as the CPU has it. */
 static void slot_end(const struct sgring_slot *slot, dma_addr_t *end, phys_addr_t *cpu_end)
 {
-	struct scatterlist *sg;
+	struct scatterlist *sg, *last = slot->table.sgl;
 	int i;
 
 	for_each_sgtable_dma_sg(&slot->table, sg, i)
-		*end = sg_dma_address(sg) + sg_dma_len(sg) - 1;
+		last = sg;
+	*end = sg_dma_address(last) + sg_dma_len(last) - 1;
 	for_each_sgtable_sg(&slot->table, sg, i)
-		*cpu_end = sg_phys(sg) + sg->length - 1;
+		last = sg;
+	*cpu_end = sg_phys(last) + last->length - 1;
 }
 
 /* Does the DMA of this mapped slot go through a bounce buffer, that is a copy? */
