@@ -252,7 +252,7 @@ static void go(struct channel *c)
 {
 	u64 period = READ_ONCE(c->period), at, over;
 
-	if (READ_ONCE(hold) || hrtimer_active(&c->timer))
+	if (READ_ONCE(hold) || hrtimer_is_queued(&c->timer))
 		return;
 	at = ktime_get_ns();
 	if (period) {
