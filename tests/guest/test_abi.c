@@ -903,7 +903,7 @@ static void setup_writes_back_the_defaults(void **state)
 	assert_int_equal(setup.wake_slots, 2);
 	assert_int_equal(setup.wake_usec, 1000);
 	assert_int_equal(setup.sq_poll_usec, 500);
-	assert_int_equal(setup.sq_idle_usec, 100000);
+	assert_int_equal(setup.sq_idle_usec, 5000000);
 	assert_int_equal(setup.gate_report_ms, 10000);
 	assert_true(setup.queue_depth && setup.queue_depth <= 16);
 	assert_true(setup.chunk_bytes >= PAGE);

@@ -149,7 +149,7 @@ static void defaults_are_the_same(void **state)
 	assert_int_equal(u->wake_slots, 2);
 	assert_int_equal(u->wake_usec, 1000);
 	assert_int_equal(u->sq_poll_usec, 500);
-	assert_int_equal(u->sq_idle_usec, 100000);
+	assert_int_equal(u->sq_idle_usec, 5000000);
 	assert_int_equal(u->gate_report_ms, 10000);
 	assert_int_equal(u->clock, SGRING_CLOCK_MONOTONIC);
 	assert_int_equal(g->stride_bytes, 1 << 20);

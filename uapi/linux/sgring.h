@@ -220,7 +220,7 @@ struct sgring_query {
  *	then each time after a quarter of what it has waited, but at least so long
  *	and, unless this is longer, at most 16 ms; at least 20; 0: default, 500
  * @sq_idle_usec: starved for so long, it gives up and asks to be kicked;
- *	0: default, 100000; SGRING_OFF: it asks at once
+ *	0: default, 5000000; SGRING_OFF: it asks at once
  * @clock: enum sgring_clock
  * @numa_node: with SGRING_SETUP_NUMA_NODE; else 0, and the device's own is used
  * @metadata_bytes: 0 (later: bytes of metadata with each slot)
