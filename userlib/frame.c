@@ -276,6 +276,12 @@ static bool repeated(const struct sgring_track *t, const struct sgring_cqe *e)
 	return e->position_bytes + e->length_bytes <= t->position;
 }
 
+/* The status of an end of stream says why it ended. */
+static bool slot_failed(const struct sgring_cqe *e)
+{
+	return e->status < 0 && !(e->flags & SGRING_CQE_EOS);
+}
+
 int sgring_track_entry(struct sgring_track *t, const struct sgring_cqe *e, uint64_t *skip,
 		       uint64_t *lost)
 {
@@ -314,7 +320,7 @@ int sgring_track_entry(struct sgring_track *t, const struct sgring_cqe *e, uint6
 	t->cuttable = e->length_bytes - *skip;
 	t->bytes += t->cuttable;
 	t->entries++;
-	t->failed += e->status < 0;
+	t->failed += slot_failed(e);
 	t->ended = !!(e->flags & SGRING_CQE_EOS);
 	return 1;
 }
@@ -325,7 +331,7 @@ void sgring_track_cut(struct sgring_track *t, const struct sgring_cqe *e, uint64
 
 	if (cut && cut == t->cuttable) {	/* nothing new came: it will be counted again */
 		t->entries--;
-		t->failed -= e->status < 0;
+		t->failed -= slot_failed(e);
 	}
 	t->repeated_bytes -= missing - cut;
 	t->cuttable -= cut;

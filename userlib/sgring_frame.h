@@ -129,7 +129,7 @@ int sgring_entry_unpack(struct sgring_cqe *entry, const void *wire,
  * @gaps: how often
  * @repeated_bytes: came a second time, after a reconnection or by the network
  * @entries: entries, each counted once
- * @failed: of them with a status other than 0
+ * @failed: of them, slots the engine failed in
  * @epochs: hellos that began a new session or epoch
  * @cut: epochs that another one followed without an end-of-stream entry
  */

@@ -417,6 +417,21 @@ static void a_failed_slot_has_no_data_and_is_counted_once(void **state)
 	assert_int_equal(t.gaps, 1);
 }
 
+static void a_stream_that_ended_by_itself_has_no_failed_slot(void **state)
+{
+	struct sgring_hello h = hello(1, 1);
+	struct sgring_track t = { 0 };
+	struct sgring_cqe last = end(1);
+
+	(void)state;
+	last.status = -ESHUTDOWN;
+	sgring_track_hello(&t, &h);
+	GIVES(1, 0, 0, &t, slot(0));
+	GIVES(1, 0, 0, &t, last);
+	assert_true(t.ended);
+	assert_int_equal(t.failed, 0);
+}
+
 static void a_reconnection_may_go_back_over_an_epoch(void **state)
 {
 	struct sgring_hello first = hello(1, 1), second = hello(1, 2);
@@ -478,6 +493,7 @@ int main(void)
 		cmocka_unit_test(a_late_beginning_is_no_loss_unless_it_is_marked),
 		cmocka_unit_test(a_reconnection_resumes_and_repeats_nothing),
 		cmocka_unit_test(a_failed_slot_has_no_data_and_is_counted_once),
+		cmocka_unit_test(a_stream_that_ended_by_itself_has_no_failed_slot),
 		cmocka_unit_test(a_reconnection_may_go_back_over_an_epoch),
 		cmocka_unit_test(an_end_that_never_came_is_counted),
 	};
