@@ -49,7 +49,7 @@ struct sgring_share {
  * @woken_ns: when it ended
  * @woken_returned: slots returned by then
  * @slot_ns: how long senders take for a slot, lately
- * @left_ns: when the caller was last given something
+ * @left_ns: when the caller was left to itself
  * @busy_ns: how long it stays away
  * @registrations: rings that have registered the slots (uring.c)
  * @gate_was_on: before the first of them

@@ -682,8 +682,11 @@ int sgring_tx_send(struct sgring_tx *t, const struct sgring_slot *slot)
 	 * caller is about to wait. If the kernel has plenty, the wait itself will do;
 	 * and completions can wait while the device has slots.
 	 */
-	if (sgring_tx_queued(t) >= t->batch || !sgring_ready(s))
+	if (sgring_tx_queued(t) >= t->batch || !sgring_ready(s)) {
 		work(t, 4 * t->held >= s->geometry.slot_count, t->batch > 1 && has_plenty(t));
+		if (t->batch > 1)
+			s->left_ns = sgring_now_ns();
+	}
 	errno = saved;
 	return t->error;
 }
