@@ -336,7 +336,7 @@ static void datagrams_are_not_copied_either(void **state)
 /*
  * The device is not what is waited for, or the batch in the making is a short one. A
  * batch is 32 slots; some calls take fewer, when there is nothing else to do. How many
- * calls beyond those that a wait for the device explains.
+ * calls beyond those that a wait for the device explains, or that wait and hand over in one.
  */
 static uint64_t flat_out(uint32_t method, uint32_t flags)
 {
