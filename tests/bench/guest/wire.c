@@ -48,7 +48,7 @@
 #include "wire.h"
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
-#define SLOTS		64
+#define SLOTS		128
 #define ENGINE		"/sys/kernel/debug/bench-engine/"
 #define PROBE		"/sys/kernel/debug/bench-probe/"
 #define CALLS		512

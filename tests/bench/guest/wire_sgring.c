@@ -43,7 +43,7 @@ static void run(const struct wire_case *c)
 	if (sgring_open(&stream, WIRE_STREAM,
 			SGRING_OPTIONS(.slot_bytes = c->slot_bytes, .slot_count = c->slots,
 				       .waiting = way->waiting,
-				       .wake_slots = c->batched ? c->slots / 2 : 0,
+				       .wake_slots = c->batched ? c->slots / 4 : 0,
 				       .wake_usec = c->batched ? SGRING_OFF : 0)))
 		wire_quit(1, "%s", sgring_errmsg());
 	err = sgring_tx_open(&tx, stream, url,
