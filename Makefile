@@ -92,6 +92,7 @@ check-kernels:
 
 # BENCH: arguments of tests/bench/run.
 bench:
+	@tests/vm/need python3
 	$(Q)tests/bench/run $(BENCH)
 
 lint: $(B)/kernel/current
