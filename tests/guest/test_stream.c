@@ -317,8 +317,9 @@ static void stall_is_told_counted_and_ended_by_a_returned_slot(void **state)
 	/* Two at once: only the first is marked. */
 	assert_true(WAIT_FOR(stats_of(s.fd).stalls == 2, LONG_MS));
 	knob_set("rx0", "stall", 1);
-	stream_return(&s, slots[1], 0);
-	stream_return(&s, slots[2], 0);
+	sgring_sq_reserve(&s.sq)->slot = slots[1];
+	sgring_sq_reserve(&s.sq)->slot = slots[2];
+	sgring_sq_submit(&s.sq);
 	assert_true(WAIT_FOR(stats_of(s.fd).slots_engine == 2, LONG_MS));
 	assert_false(starved(&s));
 	knob_set("rx0", "stall", 0);
