@@ -37,7 +37,7 @@ help:
 	@echo 'make check-kernels  builds for and tests on the kernels of five Debian suites,'
 	@echo '                5.10 to 7.3 (about three minutes and 150 MB each)'
 	@echo 'make bench      what sgring costs beside other ways, on this machine: tables, plots'
-	@echo '                (about half an hour; BENCH=--quick to see that it works)'
+	@echo '                (about fifteen minutes; BENCH=--quick to see that it works)'
 	@echo 'make clean      remove what was built, keep what was downloaded'
 	@echo 'V=1 shows every command.'
 
