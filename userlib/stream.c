@@ -164,7 +164,8 @@ static int map_all(struct sgring *s)
 	};
 	s->mapped = true;
 	if (!s->owner) {
-		r->cq.consumer = sgring_load_acquire(&kernel->cq_producer);
+		r->first_taken = sgring_load_acquire(&kernel->cq_producer);
+		r->cq.consumer = r->first_taken;
 		return 0;
 	}
 	r->cq.user = (void *)((char *)s->user_map + g->user_side);
