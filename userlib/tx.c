@@ -380,7 +380,8 @@ static void work(struct sgring_tx *t, bool reap, bool lazy)
 	}
 	if (!t->error && !t->lost && sgring_tx_queued(t) && !lazy)
 		push(t);
-	if (!t->error)
+	/* What is done already is not known before it is looked at. */
+	if (!t->error && !lazy)
 		watch(t);
 	if (!t->error && t->lost && !t->reset)
 		has_lost(t);

@@ -164,7 +164,7 @@ static int sleep_once(struct sgring *s, int64_t left_ns)
 	n = 0;
 	if (device)
 		fds[n++] = (struct pollfd){ .fd = s->fd, .events = POLLIN };
-	if (sending && (!device || 2 * held > slots))
+	if (sending && (!device || vain || 2 * held > slots))
 		n += sgring_senders_pollfds(s, fds + n, who + n, SOCKETS);
 	nap = starved ? NAP_NS : LONG_NAP_NS;
 	/* A failed sender's socket cannot be waited for: look again soon. */
