@@ -305,7 +305,18 @@ static void let_go_of_the_oldest(struct fake *f)
 	note(f, loans(f)->first, loans(f)->first, 0);
 }
 
-/* A stream whose sender has the fake socket. */
+/* A wait for the device would be one for the sender as soon as that has something queued. */
+static void wait_for_all_slots(struct fake *f)
+{
+	const uint32_t slots = sgring_geometry(f->s)->slot_count;
+	unsigned int ms;
+
+	for (ms = 0; ms < 10000 && sim_slots_in(&f->sim, SGRING_SLOT_APP) < slots; ms++)
+		usleep(1000);
+	assert_int_equal(sim_slots_in(&f->sim, SGRING_SLOT_APP), slots);
+}
+
+/* A stream whose sender has the fake socket, and all of whose slots are filled. */
 static struct fake *fake_new_with(const struct sgring_options *o, const char *scheme,
 				  const struct sgring_tx_options *tx)
 {
@@ -317,6 +328,7 @@ static struct fake *fake_new_with(const struct sgring_options *o, const char *sc
 	if (sim_open(&f->sim, &f->s, o) ||
 	    sgring_tx_open(&f->t, f->s, url(scheme, f->port), tx) || sgring_start(f->s))
 		fail_msg("%s", sgring_errmsg());
+	wait_for_all_slots(f);
 	f->sim_poll = f->sim.be.poll;
 	f->sim.be.sendmsg = fake_sendmsg;
 	f->sim.be.recvmmsg = fake_recvmmsg;
