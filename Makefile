@@ -38,6 +38,8 @@ help:
 	@echo '                5.10 to 7.3 (about three minutes and 150 MB each)'
 	@echo 'make bench      what sgring costs beside other ways, on this machine: tables, plots'
 	@echo '                (about fifteen minutes; BENCH=--quick to see that it works)'
+	@echo 'make fuzz       every reader of untrusted input, fuzzed: its corpus, then FUZZ_SECONDS=N'
+	@echo '                of new inputs each (about a minute in all)'
 	@echo 'make clean      remove what was built, keep what was downloaded'
 	@echo 'V=1 shows every command.'
 
@@ -95,6 +97,9 @@ bench:
 	@tests/vm/need python3
 	$(Q)tests/bench/run $(BENCH)
 
+fuzz:
+	$(Q)tests/fuzz/run
+
 lint: $(B)/kernel/current
 	$(Q)tests/lint
 
@@ -104,6 +109,6 @@ clean:
 distclean:
 	$(Q)rm -rf $(B)
 
-.PHONY: help all user install need-user modules demo check check-debug check-kernels bench lint clean distclean
+.PHONY: help all user install need-user modules demo check check-debug check-kernels bench fuzz lint clean distclean
 
 endif
