@@ -308,7 +308,10 @@ static void overflow_is_counted_exactly(void **state)
 	(void)state;
 	for (i = 0; i < 4; i++) {
 		b[i] = next(s);
-		position += b[i].length;
+		assert_int_equal(b[i].lost, b[i].position - position);
+		position = b[i].position + b[i].length;
+		lost += b[i].lost;
+		gaps += b[i].lost > 0;
 	}
 	/* 64 KiB in 16 ms: the FIFO is full after as many, and then it loses. */
 	usleep(100000);
@@ -356,8 +359,9 @@ static void drops_are_counted_exactly(void **state)
 	assert_true(c.flags & SGRING_GAP);
 	dropped = c.sequence - 4;
 	assert_true(dropped >= 3);
-	assert_int_equal(c.lost, dropped * SLOT);
-	assert_int_equal(c.position, c.sequence * SLOT);
+	/* More if the device's own FIFO ran over, on a machine that let it wait. */
+	assert_in_range(c.lost, dropped * SLOT, dropped * SLOT + stats_now(s).lost_bytes);
+	assert_int_equal(c.position, b[3].position + SLOT + c.lost);
 	assert_int_equal(sgring_stop(s, 0, 0), 0);
 	c = the_end(s);
 	st = stats_now(s);
@@ -393,7 +397,7 @@ static void failed_transfer_is_told_and_its_bytes_are_lost(void **state)
 
 static void a_drain_delivers_what_has_come(void **state)
 {
-	struct sgring *s = started(&(struct device){ .rate = 128 << 10 },
+	struct sgring *s = started(&(struct device){ .rate = 8 << 10 },
 				   SGRING_OPTIONS(.slot_bytes = 1 << 20, .slot_count = 4));
 	struct sgring_slot b;
 	int outcome;
@@ -412,7 +416,7 @@ static void a_drain_delivers_what_has_come(void **state)
 
 static void an_abort_delivers_whole_slots_alone(void **state)
 {
-	struct sgring *s = started(&(struct device){ .rate = 128 << 10 },
+	struct sgring *s = started(&(struct device){ .rate = 8 << 10 },
 				   SGRING_OPTIONS(.slot_bytes = 1 << 20, .slot_count = 4));
 	struct sgring_slot b;
 
@@ -508,11 +512,13 @@ static void need_wakeup_is_raised_when_nobody_looks(void **state)
 		while (!(sgring_load_relaxed(&kernel->flags) & SGRING_NEED_WAKEUP))
 			usleep(100);
 		assert_true(sgring_load_relaxed(&kernel->flags) & SGRING_STARVED);
-		give_back(s, &a);
-		give_back(s, &b);
+		/* Both at once: nobody finds the second while it is not flushed yet. */
+		assert_int_equal(sgring_put(s, a.index, 0), 0);
+		assert_int_equal(sgring_put(s, b.index, 0), 0);
+		assert_int_equal(sgring_flush(s), 0);
 	}
 	sgring_counters(s, &c);
-	assert_in_range(c.kicks, 20, 40);
+	assert_int_equal(c.kicks, 20);
 	assert_int_equal(stats_now(s).kicks, c.kicks);
 	assert_int_equal(stats_now(s).timer_runs, 0);
 	sgring_close(s);

@@ -176,6 +176,13 @@ uint32_t sim_slots_in(struct sim *sim, uint32_t state)
 	return n;
 }
 
+uint32_t sim_posted(struct sgring *s)
+{
+	const struct sgring_cq *cq = &sgring_rings(s)->cq;
+
+	return sgring_load_acquire(&cq->kernel->cq_producer) - (uint32_t)cq->consumer;
+}
+
 void sim_stats(struct sim *sim, struct sgring_stats *stats)
 {
 	*stats = (struct sgring_stats){ .size = sizeof(*stats) };

@@ -60,6 +60,9 @@ void sim_replan(struct sim *sim);
 /* Slots in a state, as the simulator sees it. */
 uint32_t sim_slots_in(struct sim *sim, uint32_t state);
 
+/* Entries in the CQ; sgring_ready() may know of some of them only. */
+uint32_t sim_posted(struct sgring *s);
+
 /* Its counters, also after the close. */
 void sim_stats(struct sim *sim, struct sgring_stats *stats);
 

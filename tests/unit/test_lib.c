@@ -68,7 +68,7 @@ static void slots_arrive_in_order_and_whole(void **state)
 	sim->plan.pause_at = 1000;
 	s = started(sim, NULL);
 	for (i = 0; i < 1000; i++) {
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
 		assert_int_equal(b.sequence, i);
 		assert_int_equal(b.position, position);
 		assert_int_equal(b.lost, 0);
@@ -96,7 +96,7 @@ static void indices_that_wrap_change_nothing(void **state)
 	sim->plan.pause_at = 500;
 	s = started(sim, NULL);
 	for (i = 0; i < 500; i++) {
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
 		assert_int_equal(b.sequence, i);
 		assert_pattern(&b);
 		assert_int_equal(sgring_return(s, &b), 0);
@@ -224,8 +224,8 @@ static void odd_slot_sizes_lie_a_whole_page_apart(void **state)
 	for (i = 0; i < 4; i++) {
 		sim = sim_new();
 		s = started(sim, SGRING_OPTIONS(.slot_bytes = sizes[i], .slot_count = 4));
-		assert_int_equal(sgring_next(s, &a, 5000), 0);
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		assert_int_equal(sgring_next(s, &a, 20000), 0);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
 		assert_int_equal(a.length, sizes[i]);
 		assert_int_equal((b.data - a.data) % 4096, 0);
 		assert_pattern(&a);
@@ -247,14 +247,14 @@ static void slots_may_come_back_in_any_order_and_cookies_travel(void **state)
 	sim->plan.pause_at = 8;
 	s = started(sim, SGRING_OPTIONS(.slot_count = 4));
 	for (i = 0; i < 4; i++) {
-		assert_int_equal(sgring_next(s, &b[i], 5000), 0);
+		assert_int_equal(sgring_next(s, &b[i], 20000), 0);
 		assert_int_equal(b[i].cookie, 0);
 		b[i].cookie = 0x1122334400000000 + b[i].index;
 	}
 	for (i = 3; i >= 0; i--)
 		assert_int_equal(sgring_return(s, &b[(i + 2) % 4]), 0);
 	for (i = 0; i < 4; i++) {
-		assert_int_equal(sgring_next(s, &c, 5000), 0);
+		assert_int_equal(sgring_next(s, &c, 20000), 0);
 		assert_int_equal(c.cookie, 0x1122334400000000 + c.index);
 	}
 	assert_int_equal(stats_of(sim).sq_bad, 0);
@@ -277,7 +277,7 @@ static void gap_is_told_once_with_its_size_and_close_says_lost(void **state)
 	sim->plan.pause_at = 6;
 	s = started(sim, NULL);
 	for (i = 0; i < 6; i++) {
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
 		assert_int_equal(b.lost, i == 3 ? 12345 : 0);
 		assert_int_equal(!!(b.flags & SGRING_GAP), i == 3);
 		assert_pattern(&b);
@@ -304,12 +304,12 @@ static void gap_before_the_first_slot_counts_in_every_epoch(void **state)
 	assert_int_equal(sim_open(sim, &s, NULL), 0);
 	for (round = 0; round < 3; round++) {
 		assert_int_equal(sgring_start(s), 0);
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
 		assert_int_equal(b.lost, 1000);
 		assert_int_equal(b.position, 1000);
 		sgring_return(s, &b);
 		sgring_stop(s, 0, 0);
-		assert_int_equal(sgring_next(s, &b, 5000), -ENODATA);
+		assert_int_equal(sgring_next(s, &b, 20000), -ENODATA);
 		assert_int_equal(b.lost, 0);
 	}
 	assert_int_equal(sgring_close(s), 1);
@@ -329,11 +329,13 @@ static void bytes_dropped_at_the_very_end_are_not_forgotten(void **state)
 	sim->plan.pause_at = 8;
 	s = started(sim, SGRING_OPTIONS(.slot_count = 4, .overrun = SGRING_OVERRUN_DROP));
 	for (i = 0; i < 4; i++)
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
 	/* All slots are ours: the rest of the eight is dropped. */
-	assert_int_equal(sgring_next(s, &b, 50), -ETIMEDOUT);
+	while (stats_of(sim).dropped_slots < 4)
+		usleep(1000);
+	assert_int_equal(sgring_next(s, &b, 0), -ETIMEDOUT);
 	assert_true(sgring_stop(s, SGRING_STOP_DRAIN, 0) >= 0);
-	assert_int_equal(sgring_next(s, &b, 5000), -ENODATA);
+	assert_int_equal(sgring_next(s, &b, 20000), -ENODATA);
 	assert_true(b.flags & SGRING_EOS);
 	assert_int_equal(b.lost, 4 * 65536);
 	assert_int_equal(sgring_close(s), 1);
@@ -350,10 +352,10 @@ static void failed_transfer_has_a_status_and_close_says_lost(void **state)
 	sim = sim_new();
 	sim->plan.fail_at = 0;
 	s = started(sim, NULL);
-	assert_int_equal(sgring_next(s, &b, 5000), 0);
+	assert_int_equal(sgring_next(s, &b, 20000), 0);
 	assert_int_equal(b.status, -EIO);
 	assert_int_equal(b.length, 0);
-	assert_int_equal(sgring_next(s, &b, 5000), 0);
+	assert_int_equal(sgring_next(s, &b, 20000), 0);
 	assert_int_equal(b.status, 0);
 	assert_int_equal(sgring_close(s), 1);
 	sim_free(sim);
@@ -370,10 +372,10 @@ static void short_slot_has_its_true_length_and_end_of_packet(void **state)
 	sim->plan.eop_at = 1;
 	s = started(sim, NULL);
 	sgring_next(s, &b, 5000);
-	assert_int_equal(sgring_next(s, &b, 5000), 0);
+	assert_int_equal(sgring_next(s, &b, 20000), 0);
 	assert_true(b.flags & SGRING_EOP);
 	assert_int_equal(b.length, 32768);
-	assert_int_equal(sgring_next(s, &b, 5000), 0);
+	assert_int_equal(sgring_next(s, &b, 20000), 0);
 	assert_int_equal(b.position, 65536 + 32768);
 	assert_int_equal(b.lost, 0);
 	assert_int_equal(sgring_close(s), 0);
@@ -382,6 +384,7 @@ static void short_slot_has_its_true_length_and_end_of_packet(void **state)
 
 static void silence_is_a_timeout_of_the_length_asked_for(void **state)
 {
+	struct sgring_counters before, after;
 	struct sgring_slot b;
 	struct sgring *s;
 	struct sim *sim;
@@ -393,10 +396,12 @@ static void silence_is_a_timeout_of_the_length_asked_for(void **state)
 	s = started(sim, NULL);
 	start = now_ms();
 	assert_int_equal(sgring_next(s, &b, 200), -ETIMEDOUT);
-	assert_in_range(now_ms() - start, 199, 1500);
-	start = now_ms();
+	/* Not sooner; how much later is the machine's affair. */
+	assert_true(now_ms() - start >= 199);
+	sgring_counters(s, &before);
 	assert_int_equal(sgring_next(s, &b, 0), -ETIMEDOUT);
-	assert_in_range(now_ms() - start, 0, 100);
+	sgring_counters(s, &after);
+	assert_int_equal(after.polls, before.polls);
 	assert_int_equal(sgring_close(s), 0);
 	sim_free(sim);
 }
@@ -415,7 +420,7 @@ static void spinning_times_out_too_and_never_polls(void **state)
 	sim->plan.pace_ns = 100000;
 	s = started(sim, SGRING_OPTIONS(.waiting = SGRING_SPIN));
 	for (i = 0; i < 200; i++) {
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
 		sgring_return(s, &b);
 	}
 	assert_int_equal(sgring_next(s, &b, 50), -ETIMEDOUT);
@@ -453,14 +458,14 @@ static void end_of_stream_comes_after_the_last_slot_and_stays(void **state)
 	sim->plan.end_at = 5;
 	s = started(sim, NULL);
 	for (i = 0; i < 5; i++)
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
-	assert_int_equal(sgring_next(s, &b, 5000), -ENODATA);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
+	assert_int_equal(sgring_next(s, &b, 20000), -ENODATA);
 	assert_true(b.flags & SGRING_EOS);
 	assert_null(b.data);
 	assert_int_equal(b.index, SGRING_NO_SLOT);
 	assert_int_equal(b.status, -ESHUTDOWN);
 	assert_int_equal(b.position, 5 * 65536);
-	assert_int_equal(sgring_next(s, &b, 5000), -ENODATA);
+	assert_int_equal(sgring_next(s, &b, 20000), -ENODATA);
 	assert_int_equal(sgring_close(s), 0);
 	sim_free(sim);
 }
@@ -481,7 +486,7 @@ static void stopped_stream_starts_again_at_position_zero(void **state)
 			assert_int_equal(sgring_arm(s), 0);
 		assert_int_equal(sgring_start(s), 0);
 		for (i = 0; i < 20; i++) {
-			assert_int_equal(sgring_next(s, &b, 5000), 0);
+			assert_int_equal(sgring_next(s, &b, 20000), 0);
 			assert_int_equal(b.position, i * 65536);
 			assert_int_equal(b.lost, 0);
 			assert_pattern(&b);
@@ -509,7 +514,7 @@ static void lost_device_is_enodev_after_its_last_slot(void **state)
 	sim->plan.die_at = 4;
 	s = started(sim, NULL);
 	for (i = 0; i < 4; i++)
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
 	last = b;
 	assert_int_equal(sgring_next(s, &b, -1), -ENODATA);
 	assert_int_equal(b.status, -ENODEV);
@@ -533,8 +538,8 @@ static void kernel_that_stopped_looking_is_kicked_and_nobody_else(void **state)
 	sim = sim_new();
 	s = started(sim, SGRING_OPTIONS(.slot_count = 2, .sq_idle_usec = SGRING_OFF));
 	for (i = 0; i < 50; i++) {
-		assert_int_equal(sgring_next(s, &a, 5000), 0);
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		assert_int_equal(sgring_next(s, &a, 20000), 0);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
 		while (!(sgring_load_relaxed(&sgring_rings(s)->sq.kernel->flags) & SGRING_NEED_WAKEUP))
 			usleep(100);
 		assert_int_equal(sgring_return(s, &a), 0);
@@ -551,7 +556,7 @@ static void kernel_that_stopped_looking_is_kicked_and_nobody_else(void **state)
 	sim->plan.pace_ns = 200000;
 	s = started(sim, SGRING_OPTIONS(.sq_idle_usec = 60000000));
 	for (i = 0; i < 200; i++) {
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
 		assert_int_equal(sgring_return(s, &b), 0);
 	}
 	sgring_counters(s, &c);
@@ -572,36 +577,27 @@ static void need_wakeup_is_tested_before_every_wait(void **state)
 	sim = sim_new();
 	s = started(sim, SGRING_OPTIONS(.slot_count = 4, .sq_idle_usec = SGRING_OFF));
 	for (i = 0; i < 4; i++)
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
 	/* Nothing to look at: no reason to kick. */
+	while (!(sgring_load_relaxed(&sgring_rings(s)->sq.kernel->flags) & SGRING_NEED_WAKEUP))
+		usleep(100);
 	assert_int_equal(sgring_next(s, &b, 50), -ETIMEDOUT);
 	sgring_counters(s, &c);
 	assert_int_equal(c.kicks, 0);
 	/* Put without a flush: only the wait can tell the kernel. */
 	for (i = 0; i < 4; i++)
 		assert_int_equal(sgring_put(s, (uint32_t)i, 0), 0);
-	assert_int_equal(sgring_wait(s, 5000), 0);
+	assert_int_equal(sgring_wait(s, 20000), 0);
 	sgring_counters(s, &c);
 	assert_in_range(c.kicks, 1, 2);
 	sgring_close(s);
 	sim_free(sim);
 }
 
-static void busy_wait(uint64_t us)
-{
-	struct timespec t;
-	uint64_t until;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	until = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000 + us;
-	do {
-		clock_gettime(CLOCK_MONOTONIC, &t);
-	} while ((uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000 < until);
-}
-
+/* Whatever makes this run slowly: an application that is slower than the device. */
 static void slow_application_makes_no_system_calls(void **state)
 {
-	struct sgring_counters before, after;
+	struct sgring_counters c;
 	struct sgring_slot b;
 	struct sgring *s;
 	struct sim *sim;
@@ -609,19 +605,20 @@ static void slow_application_makes_no_system_calls(void **state)
 
 	(void)state;
 	sim = sim_new();
-	sim->plan.no_fill = true;	/* whatever makes this run slowly, we are slower */
+	sim->plan.no_fill = true;
 	s = started(sim, SGRING_OPTIONS(.slot_count = 64, .sq_idle_usec = 60000000));
 	for (i = 0; i < 1064; i++) {
-		if (i == 64)
-			sgring_counters(s, &before);
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
-		busy_wait(100);
+		/* The engine runs dry now and then, and finds by itself what came back. */
+		if (!(i % 64))
+			while (sim_posted(s) < 64)
+				usleep(100);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
 		assert_int_equal(sgring_return(s, &b), 0);
 	}
-	sgring_counters(s, &after);
-	assert_int_equal(after.kicks, 0);
-	/* Less than one in a hundred slots, as the demo promises. */
-	assert_in_range(after.polls - before.polls, 0, 9);
+	sgring_counters(s, &c);
+	assert_int_equal(c.kicks, 0);
+	assert_int_equal(c.polls, 0);
+	assert_int_equal(c.sender_waits, 0);
 	assert_true(stats_of(sim).stalls > 0);
 	sgring_close(s);
 	sim_free(sim);
@@ -641,7 +638,7 @@ static void slow_device_costs_one_poll_per_batch(void **state)
 	s = started(sim, SGRING_OPTIONS(.slot_count = 64, .wake_slots = 8, .wake_usec = 1000000,
 					.sq_idle_usec = 60000000));
 	for (i = 0; i < 800; i++) {
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
 		assert_int_equal(sgring_return(s, &b), 0);
 	}
 	sgring_counters(s, &c);
@@ -730,7 +727,7 @@ static struct account account_of(const struct sim_plan *plan, enum way way, uint
 	for (i = 0; i < 16; i++) {
 		struct sgring_slot b;
 
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
 		b.cookie = 1ULL << (2 * b.index);
 		assert_int_equal(sgring_return(s, &b), 0);
 	}
@@ -815,7 +812,7 @@ static void returning_more_than_is_ready_is_refused(void **state)
 	sim = sim_new();
 	sim->plan.pause_at = 3;
 	s = started(sim, NULL);
-	assert_int_equal(sgring_wait(s, 5000), 0);
+	assert_int_equal(sgring_wait(s, 20000), 0);
 	assert_int_equal(sgring_each(s, 0, NULL, NULL), 0);
 	assert_int_equal(sgring_return_ready(s, 0), 0);
 	n = sgring_ready(s);
@@ -842,7 +839,7 @@ static void returning_what_is_ready_minds_holds(void **state)
 	sim = sim_new();
 	sim->plan.pause_at = 1;
 	s = started(sim, NULL);
-	assert_int_equal(sgring_wait(s, 5000), 0);
+	assert_int_equal(sgring_wait(s, 20000), 0);
 	e = sgring_peek(s, 0);
 	slot = e->slot;
 	assert_int_equal(sgring_hold(s, slot), 0);
@@ -875,11 +872,11 @@ static void inline_calls_are_in_the_library_too(void **state)
 	sim->plan.end_at = 100;
 	s = started(sim, NULL);
 	for (i = 0; i < 100; i++) {
-		assert_int_equal(next(s, &b, 5000), 0);
+		assert_int_equal(next(s, &b, 20000), 0);
 		assert_int_equal(b.sequence, i);
 		assert_int_equal(give_back(s, &b), 0);
 	}
-	assert_int_equal(next(s, &b, 5000), -ENODATA);
+	assert_int_equal(next(s, &b, 20000), -ENODATA);
 	assert_int_equal(sgring_close(s), 0);
 	sim_free(sim);
 }
@@ -1016,7 +1013,7 @@ static void errno_is_never_touched(void **state)
 	assert_int_equal(errno, 12345);
 	s = started(sim, NULL);
 	errno = 12345;
-	assert_int_equal(sgring_next(s, &b, 5000), 0);
+	assert_int_equal(sgring_next(s, &b, 20000), 0);
 	assert_int_equal(sgring_next(s, &b, 10), -ETIMEDOUT);
 	sgring_return(s, &b);
 	sgring_close(s);
@@ -1036,6 +1033,7 @@ static void signal_ends_a_wait(void **state)
 	struct sgring_slot b;
 	struct sgring *s;
 	struct sim *sim;
+	int err;
 
 	(void)state;
 	sim = sim_new();
@@ -1044,8 +1042,9 @@ static void signal_ends_a_wait(void **state)
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &soon, NULL);
 	/* The simulator's thread may get it instead: then again. */
-	while (sgring_next(s, &b, 100) == -ETIMEDOUT)
+	while ((err = sgring_next(s, &b, 100)) == -ETIMEDOUT)
 		setitimer(ITIMER_REAL, &soon, NULL);
+	assert_int_equal(err, -EINTR);
 	assert_int_equal(sgring_next(s, &b, 0), -ETIMEDOUT);
 	sgring_close(s);
 	sim_free(sim);
@@ -1067,7 +1066,7 @@ static void observer_sees_everything_and_changes_nothing(void **state)
 	s = started(sim, NULL);
 	assert_int_equal(sgring_observe_backend(&o, "sim", &sim->be), 0);
 	for (i = 0; i < 10; i++) {
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
 		sgring_return(s, &b);
 	}
 	assert_int_equal(sgring_stats(o, &st), 0);
@@ -1111,7 +1110,7 @@ static void observer_follows_every_entry_or_says_what_it_missed(void **state)
 	sim->plan.pause_at = 1000;
 	sim_replan(sim);
 	for (i = 0; i < 1000; i++) {
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
 		sgring_return(s, &b);
 		/* Keeps up at first, sleeps in the middle, catches up. */
 		while ((i < 300 || i > 600) && (n = sgring_follow(o, &e, &missed)) == 1) {
@@ -1172,12 +1171,16 @@ static void observer_never_sees_an_entry_half_written(void **state)
 	pthread_create(&thread, NULL, follow, &f);
 	assert_int_equal(sgring_start(s), 0);
 	for (i = 0; i < 30000; i++) {
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
+		assert_int_equal(sgring_return(s, &b), 0);
+	}
+	/* It may not have run yet. */
+	while (!__atomic_load_n(&f.seen, __ATOMIC_RELAXED)) {
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
 		assert_int_equal(sgring_return(s, &b), 0);
 	}
 	__atomic_store_n(&f.stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
-	assert_true(f.seen > 0);
 	assert_int_equal(f.torn, 0);
 	sgring_close(f.o);
 	sgring_close(s);

