@@ -16,10 +16,15 @@ const char *sgring_errmsg(void)
 int sgring_fail(int err, const char *format, ...)
 {
 	va_list args;
+	char *c;
 
 	va_start(args, format);
 	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
+	/* One line, whatever was in a name. */
+	for (c = message; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
 	return -err;
 }
 
