@@ -159,14 +159,15 @@ int sgring_sim_memory_make(struct sgring_sim *s, struct sgring_sim_message *m)
 	struct sgring_limits limits = sgring_sim_limits(s);
 	u32 slots = u->slot_count + sgring_sim_has_scratch(s), pages = s->options.pages;
 	bool single = u->chunk_policy == SGRING_CHUNK_SINGLE;
+	u64 bytes = s->stride * slots;
 	int64_t page;
 
-	s->memory_bytes = s->stride * slots;
-	if (s->memory_bytes > sgring_sim_memory_max())
+	if (bytes > sgring_sim_memory_max())
 		return sgring_sim_complain(m, EDQUOT,
 					   "%u slots of %llu bytes: over a quarter of this machine's memory, %llu MiB; fewer or smaller slots",
 					   slots, (unsigned long long)s->stride,
 					   (unsigned long long)sgring_sim_memory_max() >> 20);
+	s->memory_bytes = bytes;
 	/* Who asks for small chunks gets them. */
 	if (pages == SGRING_SIM_AUTO && u->chunk_bytes == sgring_sim_page())
 		pages = SGRING_SIM_4K;
