@@ -124,6 +124,8 @@ static bool take_label(const char *text, char *label)
 			return false;
 	if (c == text || c - text >= SGRING_NAME_BYTES || *text == '.')
 		return false;
+	/* Streams are compared by all its bytes. */
+	memset(label, 0, SGRING_NAME_BYTES);
 	strcpy(label, text);
 	return true;
 }
