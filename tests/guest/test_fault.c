@@ -409,6 +409,29 @@ static void engine_not_to_be_stopped_costs_its_memory_and_nothing_else(void **st
 	stream_close(&s);
 }
 
+/* An arm that had nothing to give has nothing to stop, and loses nothing by it. */
+static void refused_arm_does_not_terminate(void **state)
+{
+	struct sgring_cqe held[4];
+	struct stream s;
+	unsigned int i;
+
+	(void)state;
+	s = open_slots(4, 4);
+	stream_start(&s);
+	for (i = 0; i < 4; i++)
+		held[i] = stream_expect(&s);
+	stream_stop(&s);
+	knob_set("rx0", "terminate_fail", 1);
+	assert_int_equal(sg_arm(s.fd), -ENOBUFS);
+	knob_set("rx0", "terminate_fail", 0);
+	assert_int_equal(stream_find_end(&s).status, 0);
+	for (i = 0; i < 4; i++)
+		stream_return(&s, held[i].slot, 0);
+	stream_start(&s);
+	stream_run(&s, 10);
+}
+
 static void no_rule_of_the_engine_was_broken(void **state)
 {
 	(void)state;
@@ -433,4 +456,5 @@ GROUP(TEST(failed_transfer_is_an_entry_and_the_position_stays_exact),
       TEST(faults_together_leave_no_wrong_byte),
       cmocka_unit_test_setup_teardown(engine_not_to_be_stopped_costs_its_memory_and_nothing_else,
 				      test_begin, unstoppable_end),
+      TEST(refused_arm_does_not_terminate),
       TEST(no_rule_of_the_engine_was_broken))
