@@ -443,17 +443,22 @@ void *region_map(int fd, uint64_t offset, uint64_t bytes, int prot)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-void stream_map(struct stream *s)
+int stream_try_map(struct stream *s)
 {
 	struct sgring_geometry *g = &s->geometry;
+	int ret = sg_geometry(s->fd, g);
 
-	assert_int_equal(sg_geometry(s->fd, g), 0);
+	if (ret)
+		return ret;
 	s->kernel = region_map(s->fd, g->kernel_offset, g->kernel_bytes, PROT_READ);
-	assert_non_null(s->kernel);
+	if (!s->kernel)
+		return -errno;
 	s->user = region_map(s->fd, g->user_offset, g->user_bytes, PROT_READ | PROT_WRITE);
-	assert_non_null(s->user);
+	if (!s->user)
+		return -errno;
 	s->data = region_map(s->fd, g->data_offset, g->data_bytes, PROT_READ | PROT_WRITE);
-	assert_non_null(s->data);
+	if (!s->data)
+		return -errno;
 	s->cq = (struct sgring_cq){
 		.kernel = kernel_side(s),
 		.user = user_side(s),
@@ -472,6 +477,12 @@ void stream_map(struct stream *s)
 		.consumer = kernel_side(s)->sq_consumer,
 		.producer = user_side(s)->sq_producer,
 	};
+	return 0;
+}
+
+void stream_map(struct stream *s)
+{
+	assert_int_equal(stream_try_map(s), 0);
 }
 
 void stream_unmap(struct stream *s)

@@ -123,6 +123,7 @@ struct stream {
 /* All of it, or the test fails. @setup may be NULL (all defaults) or only partly filled. */
 struct stream stream_open(const char *label, const struct sgring_setup *setup);
 void stream_map(struct stream *s);	/* after a set-up of one's own on s->fd */
+int stream_try_map(struct stream *s);	/* the same, 0 or -errno: where no test may fail */
 void stream_unmap(struct stream *s);
 void stream_close(struct stream *s);	/* unmaps */
 
