@@ -1027,3 +1027,7 @@ void sgring_pump_stats(struct sgring_stream *s, struct sgring_stats *stats)
 	}
 	spin_unlock_bh(&s->lock);
 }
+
+#if IS_ENABLED(CONFIG_SGRING_KUNIT_TEST)
+#include "pump_kunit.c"
+#endif

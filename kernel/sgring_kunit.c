@@ -4,7 +4,8 @@
 
 #include "sgring_kunit.h"
 
-kunit_test_suites(&sgring_plan_suite, &sgring_rings_suite);
+kunit_test_suites(&sgring_plan_suite, &sgring_rings_suite, &sgring_slot_suite,
+		  &sgring_pump_suite);
 
 MODULE_DESCRIPTION("KUnit tests of sgring");
 MODULE_LICENSE("GPL");

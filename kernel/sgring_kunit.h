@@ -16,5 +16,7 @@
 
 extern struct kunit_suite sgring_plan_suite;
 extern struct kunit_suite sgring_rings_suite;
+extern struct kunit_suite sgring_slot_suite;
+extern struct kunit_suite sgring_pump_suite;
 
 #endif /* SGRING_KUNIT_H */
