@@ -42,6 +42,18 @@ static void device_stop(struct sgring_stream *s)
 	s->device_on = false;
 }
 
+/* If the engine goes on, it goes on writing to what it was given. 0 or -EIO. */
+static int engine_stop(struct sgring_stream *s)
+{
+	int ret = sgring_engine_stop(&s->engine, !s->dead);
+
+	if (!ret)
+		return 0;
+	dev_alert(&s->dev, "engine not to be stopped: %llu bytes leaked\n", s->memory_bytes);
+	s->leak = true;
+	return ret;
+}
+
 /**
  * sgring_lock_settled() - take the mutex, with no drain going on
  * @s: any
@@ -121,12 +133,13 @@ int sgring_arm(struct sgring_stream *s)
 
 undo:
 	sgring_pump_end(s);
-	if (sgring_engine_stop(&s->engine, !s->dead))
-		s->leak = true;
+	/* An engine that was given nothing has nothing to stop. */
+	if (!begun)
+		return ret;
+	engine_stop(s);
 	sgring_pump_retire_rest(s, NULL, s->leak);
 	/* Something may have come meanwhile: its epoch ends as any other does. */
-	if (begun)
-		sgring_pump_end_of_stream(s, ret);
+	sgring_pump_end_of_stream(s, ret);
 	return ret;
 }
 
@@ -274,10 +287,7 @@ int sgring_stop(struct sgring_stream *s, bool drain_first, u32 timeout_ms, s32 s
 	cut = oldest_cookie(s, &cookie);
 	if (cut && drain_first)
 		known = sgring_engine_residue(&s->engine, cookie, &residue);
-	if (sgring_engine_stop(&s->engine, !s->dead)) {
-		dev_alert(&s->dev, "engine not to be stopped: %llu bytes leaked\n",
-			  s->memory_bytes);
-		s->leak = true;
+	if (engine_stop(s)) {
 		known = false;
 		ret = -EIO;
 	}
