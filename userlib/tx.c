@@ -98,21 +98,26 @@ static void gone(struct sgring_tx *t, struct sgring_tx_item *item)
 static int grow(struct sgring_tx *t, uint32_t room)
 {
 	struct sgring_tx_item **items = calloc(room, sizeof(struct sgring_tx_item *));
-	uint32_t n;
+	uint32_t n, end = t->first + room;
 
-	if (!items)
+	for (n = t->first; items && n != end; n++) {
+		if (n - t->first < t->room)
+			items[n & (room - 1)] = t->items[n & (t->room - 1)];
+		else
+			items[n & (room - 1)] = calloc(1, sizeof(struct sgring_tx_item));
+		if (!items[n & (room - 1)])
+			break;
+	}
+	if (!items || n != end) {
+		/* Those that were there stay where they were. */
+		while (items && n-- - t->first > t->room)
+			free(items[n & (room - 1)]);
+		free(items);
 		return sgring_fail(ENOMEM, "no memory to track %u slots", room);
-	for (n = t->first; n != t->first + t->room; n++)
-		items[n & (room - 1)] = t->items[n & (t->room - 1)];
+	}
 	free(t->items);
 	t->items = items;
 	t->room = room;
-	for (n = 0; n < room; n++) {
-		if (!items[n])
-			items[n] = calloc(1, sizeof(struct sgring_tx_item));
-		if (!items[n])
-			return sgring_fail(ENOMEM, "no memory to track %u slots", room);
-	}
 	return 0;
 }
 
@@ -910,7 +915,8 @@ bool sgring_senders_have_plenty(const struct sgring *s)
 	const struct sgring_tx *t;
 
 	for (t = s->senders; t; t = t->next_tx)
-		if (sgring_tx_queued(t) && !has_plenty(t))
+		/* Into a ring items are taken at once, and yet may not have been handed over. */
+		if ((sgring_tx_queued(t) || t->kind->ring) && !has_plenty(t))
 			return false;
 	return true;
 }

@@ -627,6 +627,60 @@ static void short_and_interrupted_writes_go_on(void **state)
 	assert_int_equal(f.entries, 60);
 }
 
+/* A slot comes the moment the kernel is kicked. */
+static struct run *kicked;
+static bool was_put_off;
+
+static int ioctl_that_brings_a_slot(const struct sgring_backend *be, int fd, unsigned long request,
+				    void *arg)
+{
+	int err = sgring_sim_backend.ioctl(be, fd, request, arg);
+
+	if (request == SGRING_KICK) {
+		was_put_off = kicked->s->put_off;
+		while (!sim_posted(kicked->s))
+			usleep(100);
+	}
+	return err;
+}
+
+/* Who stays away for long is not left with writes that the kernel does not know of. */
+static void what_a_wait_put_off_is_handed_over_at_its_end(void **state)
+{
+	struct sgring_slot b[8];
+	struct run r;
+	int i;
+
+	(void)state;
+	if (!method_works(SGRING_TX_URING))
+		skip();
+	run_open(&r, in("x.data"), SGRING_TX_OPTIONS(.flags = SGRING_TX_OVERWRITE,
+						     .method = SGRING_TX_URING, .batch_slots = 2),
+		 SGRING_OPTIONS(.slot_count = 8, .sq_idle_usec = SGRING_OFF), SIM_NEVER);
+	for (i = 0; i < 8; i++)
+		assert_int_equal(sgring_next(r.s, &b[i], 60000), 0);
+	while (!(sgring_load_relaxed(&sgring_rings(r.s)->sq.kernel->flags) & SGRING_NEED_WAKEUP))
+		usleep(100);
+	/* A slow disk has one, and more can wait; */
+	r.s->slot_ns = 1000 * SGRING_MS_NS;
+	r.s->busy_ns = 0;
+	for (i = 0; i < 4; i++)
+		assert_int_equal(sgring_tx_send(r.t, &b[i]), 0);
+	assert_true(sgring_tx_queued(r.t) > 0);
+	for (; i < 8; i++)
+		assert_int_equal(sgring_put(r.s, b[i].index, 0), 0);
+	/* but not for one who was away for long. */
+	r.s->left_ns = sgring_now_ns() - 1000000 * SGRING_MS_NS;
+	kicked = &r;
+	r.sim->be.ioctl = ioctl_that_brings_a_slot;
+	was_put_off = false;
+	assert_int_equal(sgring_wait(r.s, 60000), 0);
+	assert_true(was_put_off);
+	assert_int_equal(io_uring_sq_ready(&recorder(&r)->disk.uring.ring), 0);
+	assert_false(r.s->put_off);
+	run_close(&r, 0);
+}
+
 /* A slot goes back when its own writes have ended, whatever the others do. */
 static void slots_return_as_soon_as_they_are_written(void **state)
 {
@@ -1700,6 +1754,7 @@ int main(void)
 		cmocka_unit_test(random_lengths),
 		cmocka_unit_test(writes_may_end_in_any_order),
 		cmocka_unit_test(short_and_interrupted_writes_go_on),
+		cmocka_unit_test(what_a_wait_put_off_is_handed_over_at_its_end),
 		cmocka_unit_test(slots_return_as_soon_as_they_are_written),
 		cmocka_unit_test(block_that_grows_is_not_overtaken),
 		cmocka_unit_test(index_goes_on_where_a_write_ended),
