@@ -447,7 +447,8 @@ int sgring_return(struct sgring *stream, const struct sgring_slot *slot);
  *
  * Return: 0; -ETIMEDOUT; -ENODATA the stream has ended, @slot holds the
  * end-of-stream entry if this call has taken it; -ENODEV the device is gone;
- * -EBADFD never started; -EINTR a signal; once, the error of a sender that failed.
+ * -EBADFD never started; -EINTR a signal, or the process was stopped and goes on: call
+ * again, unless that was to be the end; once, the error of a sender that failed.
  */
 static inline int sgring_next(struct sgring *s, struct sgring_slot *slot, int timeout_ms)
 {
@@ -796,8 +797,8 @@ unsigned int sgring_tx_pollfds(const struct sgring_tx *tx, struct pollfd *fds, u
 
 /**
  * sgring_cancel() - make every wait of this stream and its senders end with -EINTR,
- * from now on; for signal handlers and other threads. A wait for senders by io_uring may
- * take half a second to notice, if no signal interrupts it
+ * from now on; for signal handlers and other threads. A wait for senders by io_uring notices
+ * within a twentieth of a second, or when a signal interrupts it
  */
 void sgring_cancel(struct sgring *stream);
 

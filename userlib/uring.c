@@ -438,6 +438,7 @@ int sgring_uring_wait(struct sgring_uring *u, unsigned int completions, int64_t 
 	struct io_uring_cqe *cqe;
 	int saved = errno, err;
 
+	u->refused = false;
 	/* With a time-out liburing enters once, and not again. */
 	err = io_uring_submit_and_wait_timeout(&u->ring, &cqe, completions, &ts, NULL);
 	errno = saved;
@@ -446,8 +447,11 @@ int sgring_uring_wait(struct sgring_uring *u, unsigned int completions, int64_t 
 		u->refused = true;
 		return 1;
 	}
+	u->refused = err == -EAGAIN || err == -EBUSY;
+	if (u->refused)
+		return 1;
 	if (err < 0 && err != -ETIME && err != -EINTR)
-		return err == -EAGAIN || err == -EBUSY ? 1 : err;
+		return err;
 	if (io_uring_cq_ready(&u->ring) >= completions)
 		return 1;
 	/* What it gives need not say: it may be the number of requests taken, too. */

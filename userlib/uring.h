@@ -137,8 +137,8 @@ static inline bool sgring_uring_can_wait(const struct sgring_uring *u)
 
 /*
  * Hand over what was prepared, and sleep until @completions are there to be taken: one
- * system call. 1: they are, or the kernel took nothing; 0: @timeout_ns are over; -EINTR
- * a signal; -errno.
+ * system call. 1: they are, or the kernel took nothing (@refused); 0: @timeout_ns are over;
+ * -EINTR a signal; -errno.
  */
 int sgring_uring_wait(struct sgring_uring *u, unsigned int completions, int64_t timeout_ns);
 

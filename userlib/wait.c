@@ -44,6 +44,8 @@
 #define NAP_NS SGRING_MS_NS
 #define LONG_NAP_NS (5 * SGRING_MS_NS)
 #define NAP_MAX_NS (500 * SGRING_MS_NS)
+#define SLICE_NS (50 * SGRING_MS_NS)	/* in which a cancellation is noticed */
+#define REFUSED_NS (2 * SGRING_MS_NS)
 #define UNKNOWN_NS (100 * SGRING_MS_NS)
 #define OTHERS_NS (10 * SGRING_MS_NS)	/* other senders may have run out of work */
 #define SOCKETS 16	/* more of them are looked after, not waited for */
@@ -106,9 +108,23 @@ static void measure(struct sgring *s)
 }
 
 /*
+ * The kernel took nothing of what was to be handed over, for want of memory most likely: until
+ * something is let go of, or for a moment.
+ */
+static int sleep_on_refusal(struct sgring *s, const struct sgring_uring *u, int64_t left_ns)
+{
+	struct pollfd fds[2] = { { .fd = sgring_uring_fd(u), .events = POLLIN } };
+	int err;
+
+	s->sender_waits++;
+	err = sgring_poll(s, fds, 1, left_ns < REFUSED_NS ? left_ns : REFUSED_NS);
+	return err < 0 ? err : 0;
+}
+
+/*
  * On the senders' ring. How many completions a @batch of slots takes is an estimate, which
- * may never come true, if only because the connection is lost; and neither the device nor a
- * cancellation ends this: look after four times what it should take.
+ * may never come true, if only because the connection is lost; and the device does not end
+ * this: look after four times what it should take. Nor does a cancellation: so in slices.
  */
 static int sleep_on_ring(struct sgring *s, struct sgring_uring *u, uint32_t batch,
 			 unsigned int completions, bool alone, int64_t left_ns)
@@ -119,13 +135,20 @@ static int sleep_on_ring(struct sgring *s, struct sgring_uring *u, uint32_t batc
 	nap = nap < LONG_NAP_NS ? LONG_NAP_NS : nap > NAP_MAX_NS ? NAP_MAX_NS : nap;
 	if (!alone && nap > OTHERS_NS)
 		nap = OTHERS_NS;
+	if (left_ns >= 0 && left_ns < nap)
+		nap = left_ns;
 	if (s->put_off && !alone)
 		sgring_senders_submit(s);
 	s->put_off = false;
-	if (sgring_load_relaxed(&s->cancelled))
-		return -EINTR;
-	s->sender_waits++;
-	err = sgring_uring_wait(u, completions, left_ns >= 0 && left_ns < nap ? left_ns : nap);
+	do {
+		if (sgring_load_relaxed(&s->cancelled))
+			return -EINTR;
+		s->sender_waits++;
+		err = sgring_uring_wait(u, completions, nap < SLICE_NS ? nap : SLICE_NS);
+		nap -= SLICE_NS;
+	} while (!err && nap > 0);
+	if (u->refused)
+		return sleep_on_refusal(s, u, nap + SLICE_NS);
 	s->in_vain = !err && !io_uring_cq_ready(&u->ring) ? sgring_senders_progress(s) : 0;
 	measure(s);
 	return err < 0 ? err : 0;

@@ -16,9 +16,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 
 #include <cmocka.h>
 
@@ -275,34 +281,132 @@ static void into_a_file_a_call_does_for_sixteen_slots(void **state)
 	unlink(FOLDER "/wait.index");
 }
 
-/* --- what ends a wait */
+/* --- a kernel that takes nothing */
 
-static void *cancel_later(void *arg)
+/* From now on in this process; 77: not allowed. */
+static int refuse_io_uring_enter(void)
 {
-	nap(300000);
-	sgring_cancel(arg);
-	return NULL;
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_enter, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAGAIN),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) ? 77 : 0;
 }
 
-static void a_cancellation_ends_a_wait_for_a_peer_that_takes_nothing(void **state)
+/* Its sender fails for want of progress; a few system calls a millisecond until then. */
+static int waits_while_refused(const char *url)
 {
+	struct sgring_counters c;
+	int64_t begun, ms;
 	struct sgring_tx *t;
-	pthread_t thread;
-	struct sgring *s;
-	struct peer *p;
+	struct sgring *s = stream_open(8, SGRING_SLEEP);
+	int err;
+
+	if (sgring_tx_open(&t, s, url, SGRING_TX_OPTIONS(.flags = strncmp(url, "file", 4) ? 0 :
+							  SGRING_TX_OVERWRITE, .timeout_ms = 500)))
+		return 1;
+	if (sgring_tx_method(t) != SGRING_TX_URING && sgring_tx_method(t) != SGRING_TX_URING_FIXED)
+		return 77;
+	if (sgring_start(s))
+		return 2;
+	err = refuse_io_uring_enter();
+	if (err)
+		return err;
+	begun = sgring_now_ns();
+	err = send_some(s, t, UINT64_MAX);
+	ms = (sgring_now_ns() - begun) / SGRING_MS_NS;
+	sgring_counters(s, &c);
+	print_message("%s: %d after %" PRId64 " ms: %" PRIu64 " waits\n", url, err, ms, c.sender_waits);
+	if (err != -ETIMEDOUT && err != -ENOBUFS)
+		return 3;
+	return c.sender_waits <= 4 * (uint64_t)ms + 100 ? 0 : 4;
+}
+
+static void a_refused_submission_is_no_reason_to_spin(void **state)
+{
+	struct peer *p = PEER(.hold = 0);
+	char url[64];
+	const char *const urls[] = { url, "file:" FOLDER "/refused.data" };
+	unsigned int i;
+	int status;
+	pid_t pid;
 
 	(void)state;
 	NEED_IO_URING();
-	s = stream_open(SLOTS, SGRING_SLEEP);
-	p = PEER(.hold = 1);
-	t = sender_to(s, p, SGRING_TX_OPTIONS(.method = SGRING_TX_URING));
-	assert_int_equal(sgring_start(s), 0);
-	pthread_create(&thread, NULL, cancel_later, s);
-	assert_int_equal(send_some(s, t, UINT64_MAX), -EINTR);
-	pthread_join(thread, NULL);
-	assert_true(sgring_close(s) < 0);
-	p->hold = 0;
+	snprintf(url, sizeof(url), "tcp://127.0.0.1:%d", p->port);
+	for (i = 0; i < 2; i++) {
+		pid = fork();
+		if (!pid) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			_exit(waits_while_refused(urls[i]));
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFEXITED(status));
+		if (WEXITSTATUS(status) == 77)
+			print_message("%s left out: not here\n", urls[i]);
+		else
+			assert_int_equal(WEXITSTATUS(status), 0);
+	}
+	unlink(FOLDER "/refused.data");
+	unlink(FOLDER "/refused.index");
 	peer_end(p);
+}
+
+/* --- what ends a wait */
+
+struct cancelling {
+	struct sgring *s;
+	int64_t at;
+	pthread_t thread;
+};
+
+static void *cancel_later(void *arg)
+{
+	struct cancelling *c = arg;
+
+	nap(50000);
+	c->at = sgring_now_ns();
+	sgring_cancel(c->s);
+	return NULL;
+}
+
+/* In time: once at least, for who knows when its threads run. */
+static void a_cancellation_ends_a_wait_for_a_peer_that_takes_nothing(void **state)
+{
+	struct cancelling c;
+	struct sgring_tx *t;
+	struct peer *p;
+	int64_t ms;
+	int tries = 30, err;
+
+	(void)state;
+	NEED_IO_URING();
+	do {
+		c.s = stream_open(SLOTS, SGRING_SLEEP);
+		p = PEER(.hold = 1);
+		t = sender_to(c.s, p, SGRING_TX_OPTIONS(.method = SGRING_TX_URING));
+		assert_int_equal(sgring_start(c.s), 0);
+		assert_int_equal(send_some(c.s, t, SLOTS), 0);
+		/* Now it waits for as long as it ever does. */
+		c.s->slot_ns = 1000 * SGRING_MS_NS;
+		c.s->in_vain = 0;
+		pthread_create(&c.thread, NULL, cancel_later, &c);
+		while (!(err = sgring_wait(c.s, -1)))
+			assert_int_equal(send_some(c.s, t, 1), 0);
+		assert_int_equal(err, -EINTR);
+		pthread_join(c.thread, NULL);
+		ms = (sgring_now_ns() - c.at) / SGRING_MS_NS;
+		assert_true(sgring_close(c.s) < 0);
+		__atomic_store_n(&p->hold, 0, __ATOMIC_RELEASE);
+		peer_end(p);
+	} while (ms > 200 && --tries);
+	print_message("noticed after %" PRId64 " ms\n", ms);
+	assert_true(ms <= 200);
 }
 
 /* A peer that takes nothing keeps the slots it was sent, and no others. */
@@ -461,6 +565,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(over_a_slow_network_a_call_does_for_sixteen_slots),
 		cmocka_unit_test(spinning_and_polled_nothing_is_called),
 		cmocka_unit_test(into_a_file_a_call_does_for_sixteen_slots),
+		cmocka_unit_test(a_refused_submission_is_no_reason_to_spin),
 		cmocka_unit_test(a_cancellation_ends_a_wait_for_a_peer_that_takes_nothing),
 		cmocka_unit_test(the_device_goes_on_beside_a_peer_that_takes_nothing),
 		cmocka_unit_test(what_a_reset_let_go_of_counts_as_unsent),
