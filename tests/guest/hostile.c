@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -31,6 +32,14 @@ __thread struct thread *me;
 
 /* ---- operations are counted ---- */
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
 void begin(enum hostile_kind kind)
 {
 	me->w->kind = kind;
@@ -38,6 +47,7 @@ void begin(enum hostile_kind kind)
 	__atomic_add_fetch(&me->w->count, 1, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&p->shared->made, 1, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&p->shared->tally[kind].calls, 1, __ATOMIC_RELAXED);
+	me->since = now_ns();
 	errno = 0;
 }
 
@@ -57,6 +67,7 @@ void end(enum hostile_kind kind, bool ok, int error)
 {
 	struct hostile_tally *t = &p->shared->tally[kind];
 
+	__atomic_add_fetch(&t->ns, now_ns() - me->since, __ATOMIC_RELAXED);
 	__atomic_store_n(&me->w->busy, 0, __ATOMIC_RELEASE);
 	if (ok) {
 		__atomic_add_fetch(&t->ok, 1, __ATOMIC_RELAXED);
@@ -76,7 +87,8 @@ void complain(const char *format, ...)
 
 	if (n >= ARRAY_SIZE(p->shared->complaint))
 		return;
-	used = snprintf(text, sizeof(p->shared->complaint[0]), "%s, process %u (life %u) thread %u turn %u: ",
+	used = snprintf(text, sizeof(p->shared->complaint[0]),
+			"%s, process %u (life %u) thread %u turn %u: ",
 			hostile_streams[p->stream].label, p->number, p->life,
 			me ? me->number : 99, me ? me->turn : 0);
 	va_start(args, format);
@@ -241,6 +253,7 @@ static void signals_begin(void)
 	action = (struct sigaction){ .sa_handler = nothing };
 	sigaction(SIGUSR1, &action, NULL);
 	sigaction(SIGIO, &action, NULL);
+	sigaction(SIGALRM, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -326,6 +339,30 @@ static void *thread_main(void *argument)
 	return NULL;
 }
 
+/*
+ * A kernel without 32-bit time has no futex for 32-bit programs, so that their C library cannot
+ * have threads. Then the process does it all by itself, and a timer interrupts what hangs.
+ */
+static bool has_threads(void)
+{
+	uint32_t word = 0;
+
+	return !syscall(SYS_futex, &word, 1 /* FUTEX_WAKE */, 1, NULL, NULL, 0);
+}
+
+static int alone_main(void)
+{
+	struct itimerval period = { { 0, 50000 }, { 0, 50000 } };
+
+	world_plain();
+	setitimer(ITIMER_REAL, &period, NULL);
+	while (!all_made()) {
+		threads[0].life++;
+		thread_main(&threads[0]);
+	}
+	return 0;
+}
+
 static void thread_begin(unsigned int n)
 {
 	pthread_attr_t attributes;
@@ -369,7 +406,7 @@ static void process_begin(unsigned int number, uint32_t life)
 
 	p->number = number;
 	p->life = life;
-	p->stream = (number + (life ? life - 1 : 0) * 3) % HOSTILE_STREAMS;
+	stream_choose(number + life);
 	for (i = 0; i < FDS; i++)
 		p->fd[i] = -1;
 	for (i = 0; i < PLACES; i++)
@@ -385,7 +422,6 @@ static void process_begin(unsigned int number, uint32_t life)
 			.wild = reserve(WILD_BYTES, -1),
 		};
 	}
-	signals_begin();
 	world_begin();
 }
 
@@ -397,6 +433,8 @@ static int process_main(unsigned int number, uint32_t life)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	process_begin(number, life);
+	if (!has_threads())
+		return alone_main();
 	for (i = 0; i < p->shared->threads; i++) {
 		thread_begin(i);
 		running |= 1U << i;
@@ -473,6 +511,7 @@ int main(int argc, char **argv)
 	first = strtoul(argv[2], NULL, 0);
 	count = strtoul(argv[3], NULL, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signals_begin();
 	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
 	for (i = first; i < first + count; i++)
 		process_fork(i);

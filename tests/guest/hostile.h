@@ -152,11 +152,15 @@ static const struct hostile_stream hostile_streams[] = {
  * @calls: made
  * @ok: succeeded
  * @errors: bit E % 32 of word E / 32: it has failed with errno E
+ * @pad: 0
+ * @ns: they took, those that came back
  */
 struct hostile_tally {
 	uint32_t calls;
 	uint32_t ok;
 	uint32_t errors[HOSTILE_ERRNOS / 32];
+	uint32_t pad;
+	uint64_t ns;
 };
 
 /**

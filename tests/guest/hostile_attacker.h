@@ -65,6 +65,7 @@ enum {
  * @number: of it
  * @life: how often it has begun
  * @stream: which it wants to own
+ * @mine: numbers of those it has wanted to own so far, as bits
  * @path: of its device, as last found
  * @fd: descriptors, or -1
  * @place: where the mappings are to be
@@ -72,6 +73,7 @@ enum {
  * @g: of the last set-up
  * @is_set_up: FD_MAIN's
  * @trouble: how often it did not get further
+ * @busy: how often somebody else had the stream
  * @scratch: for threads, 256 KiB each
  * @ended: threads that have gone
  */
@@ -80,6 +82,7 @@ struct process {
 	unsigned int number;
 	uint32_t life;
 	unsigned int stream;
+	uint32_t mine;
 	char path[32];
 	int fd[FDS];
 	unsigned char *place[PLACES];
@@ -87,6 +90,7 @@ struct process {
 	struct sgring_geometry g;
 	uint32_t is_set_up;
 	uint32_t trouble;
+	uint32_t busy;
 	unsigned char *scratch;
 	uint32_t ended;
 };
@@ -98,6 +102,7 @@ struct process {
  * @random: of this turn
  * @turn: counts
  * @life: how often it has begun
+ * @since: ns, when its operation began
  * @ends: after this turn
  * @guarded: a fault goes to @back
  * @back: where to
@@ -110,6 +115,7 @@ struct thread {
 	uint64_t random;
 	uint32_t turn;
 	uint32_t life;
+	uint64_t since;
 	bool ends;
 	volatile sig_atomic_t guarded;
 	sigjmp_buf back;
@@ -160,6 +166,7 @@ int fd_take(unsigned int which);		/* it is the caller's, to close */
 void fd_keep(unsigned int which, int fd);	/* whatever was there is closed */
 
 /* ---- hostile_stream.c ---- */
+void stream_choose(unsigned int which);
 bool stream_find(void);
 void stream_advance(void);
 void stream_reset(void);
@@ -194,6 +201,7 @@ bool words_are_ours(const unsigned char *from, uint32_t bytes, uint32_t samples)
 void world_begin(void);				/* once in a process, before its threads */
 void world_tend(void);				/* by the main thread, now and then */
 void world_reset(void);
+void world_plain(void);				/* nobody tends it */
 void op_wait(void);
 void op_other(void);
 void op_send(void);

@@ -73,7 +73,7 @@ static bool word_is_ours(uint64_t word)
 	if (!word || (word & 0xffffffff00000000ULL) == HOSTILE_MARK)
 		return true;
 	position = sgring_pattern_locate(word, &stream);
-	return stream == hostile_streams[p->stream].number && position < 1ULL << 44;
+	return stream < 32 && LOAD(p->mine) & 1U << stream && position < 1ULL << 44;
 }
 
 /*
@@ -382,7 +382,7 @@ static void ring_harm(const struct view *v)
 
 void op_ring(void)
 {
-	uint32_t n = 1 + below(8);
+	uint32_t n = 4 + below(9);
 	struct view v;
 
 	if (!view_get(&v)) {

@@ -10,6 +10,12 @@
 
 /* ---- find it, open it, let go of it ---- */
 
+void stream_choose(unsigned int which)
+{
+	p->stream = which % HOSTILE_STREAMS;
+	__atomic_or_fetch(&p->mine, 1U << hostile_streams[p->stream].number, __ATOMIC_RELEASE);
+}
+
 /* Its device node has another number each time it is bound. */
 bool stream_find(void)
 {
@@ -108,11 +114,13 @@ static void setup_good(int fd)
 	if (CALL(setup, ioctl(fd, SGRING_SETUP, &u)) == 0) {
 		p->is_set_up = 1;
 		p->trouble = 0;
-	} else {
-		p->trouble++;
+		p->busy = 0;
+	} else if (errno == EBADFD) {
 		/* It is the owner already. */
-		if (errno == EBADFD)
-			p->is_set_up = 1;
+		p->is_set_up = 1;
+	} else {
+		p->trouble += 2;
+		p->busy += errno == EBUSY;
 	}
 }
 
@@ -189,7 +197,16 @@ void stream_advance(void)
 
 	if (p->trouble > 8) {
 		stream_reset();
+		/* Another process wants the same. */
+		if (p->busy > 12) {
+			p->busy = 0;
+			stream_choose(p->stream + 1);
+		}
 		return;
+	}
+	if (fd < 0 && (fd = fd_take(FD_DUP)) >= 0) {
+		p->is_set_up = 0;
+		fd_keep(FD_MAIN, fd);
 	}
 	if (fd < 0) {
 		if (!stream_find()) {
@@ -243,7 +260,7 @@ void op_open(void)
 
 void op_close(void)
 {
-	unsigned int which = one_in(4) ? FD_MAIN : below(FDS), i;
+	unsigned int which = one_in(8) ? FD_MAIN : below(FDS), i;
 
 	if (which == FD_MAIN)
 		p->is_set_up = 0;
@@ -285,7 +302,7 @@ static void stats_note(const struct sgring_stats *s)
 	most(&h->stalls, s->stalls);
 }
 
-void op_tell(void)
+static void tell(void)
 {
 	union {
 		struct sgring_query query;
@@ -316,6 +333,14 @@ void op_tell(void)
 		if (!CALL(stats, ioctl(fd, SGRING_STATS, &u)))
 			stats_note(&u.stats);
 	}
+}
+
+void op_tell(void)
+{
+	uint32_t n = 4 + below(9);
+
+	while (n--)
+		tell();
 }
 
 /* ---- structures with something changed ---- */
@@ -396,7 +421,7 @@ static long ioctl_fenced(enum hostile_kind kind, int fd, unsigned long request, 
 	return ret;
 }
 
-void op_tell_mutated(void)
+static void tell_mutated(void)
 {
 	int fd = some_fd();
 
@@ -447,6 +472,14 @@ void op_tell_mutated(void)
 		ioctl_fenced(K_stop_mutated, fd, SGRING_STOP, &u, sizeof(u));
 	}
 	}
+}
+
+void op_tell_mutated(void)
+{
+	uint32_t n = 1 + below(5);
+
+	while (n--)
+		tell_mutated();
 }
 
 /* A stream of one's own for a moment, whichever nobody has. */
@@ -822,7 +855,7 @@ void op_read(void)
 	int fd;
 
 	/* Nobody else may own it; so for a time nobody has mappings. */
-	if (one_in(4))
+	if (one_in(8))
 		stream_reset();
 	fd = p->fd[FD_READER];
 	if (fd < 0) {

@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -31,7 +32,7 @@
 #define PARAMETERS	"/sys/module/sgring/parameters"
 #define DISK_BYTES	(64U << 20)
 
-/* Of this process; none is closed before its end, but for the ring and the pipe. */
+/* Of this process; none is closed before its end. */
 static struct {
 	int pipe[2];
 	int udp;
@@ -78,16 +79,15 @@ static void mail_name(struct sockaddr_un *name, socklen_t *length, unsigned int 
 		  snprintf(name->sun_path + 1, 20, "hostile%u", number);
 }
 
+/* It wants to be where the kernel likes; so before there are holes, and once. */
 static void ring_begin(void)
 {
-	world.params = (struct io_uring_params){};
 	world.ring = syscall(SYS_io_uring_setup, RING_ENTRIES, &world.params);
 	if (world.ring < 0)
 		return;
-	if (mmap(world.rings, PAGE, RW, MAP_SHARED | MAP_FIXED, world.ring,
-		 IORING_OFF_SQ_RING) == MAP_FAILED ||
-	    mmap(world.entries, PAGE, RW, MAP_SHARED | MAP_FIXED, world.ring,
-		 IORING_OFF_SQES) == MAP_FAILED) {
+	world.rings = mmap(NULL, PAGE, RW, MAP_SHARED, world.ring, IORING_OFF_SQ_RING);
+	world.entries = mmap(NULL, PAGE, RW, MAP_SHARED, world.ring, IORING_OFF_SQES);
+	if (world.rings == MAP_FAILED || world.entries == MAP_FAILED) {
 		close(world.ring);
 		world.ring = -1;
 	}
@@ -138,8 +138,6 @@ void world_begin(void)
 	world.mail = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	mail_name(&name, &length, p->number);
 	bind(world.mail, (void *)&name, length);
-	world.rings = anonymous(2 * PAGE);
-	world.entries = world.rings + PAGE;
 	ring_begin();
 	faults_begin();
 }
@@ -158,6 +156,14 @@ void world_tend(void)
 		copy.src = copy.dst - (uintptr_t)world.faulting + (uintptr_t)world.filled;
 		ioctl(world.faults, UFFDIO_COPY, &copy);
 	}
+}
+
+/* Who would wait for a page would wait for ever. */
+void world_plain(void)
+{
+	if (world.faults >= 0)
+		close(world.faults);
+	world.faults = -1;
 }
 
 static int mail_receive(void)
@@ -191,22 +197,6 @@ static void pipe_drain(void)
 		if (n > 0)
 			words_are_ours(me->scratch, n, 16);
 	} while (n > 0 && --tries);
-}
-
-/* What holds the stream beside descriptors and mappings. */
-void world_reset(void)
-{
-	int fd;
-
-	pipe_drain();
-	while ((fd = mail_receive()) >= 0)
-		CALL(close, close(fd));
-	if (__atomic_exchange_n(&world.busy, 1, __ATOMIC_ACQUIRE))
-		return;
-	if (world.ring >= 0)
-		close(world.ring);
-	ring_begin();
-	__atomic_store_n(&world.busy, 0, __ATOMIC_RELEASE);
 }
 
 /* ---- waiting ---- */
@@ -374,7 +364,7 @@ static void uring_entry(struct io_uring_sqe *e)
 	unsigned char *data = some_data(&bytes) ?: me->scratch;
 	int fd = some_fd();
 
-	*e = (struct io_uring_sqe){ .fd = fd, .user_data = chance() };
+	*e = (struct io_uring_sqe){ .fd = fd, .user_data = below(8) };
 	switch (below(10)) {
 	case 0:
 	case 1:
@@ -384,7 +374,7 @@ static void uring_entry(struct io_uring_sqe *e)
 		break;
 	case 2:
 		e->opcode = IORING_OP_POLL_REMOVE;
-		e->addr = chance();
+		e->addr = below(8);
 		e->fd = -1;
 		break;
 	case 3:
@@ -425,13 +415,36 @@ static void uring_entry(struct io_uring_sqe *e)
 		e->flags |= IOSQE_ASYNC;
 }
 
+static bool uring_take(void)
+{
+	return world.ring >= 0 && !__atomic_exchange_n(&world.busy, 1, __ATOMIC_ACQUIRE);
+}
+
+static void uring_let_go(void)
+{
+	__atomic_store_n(&world.busy, 0, __ATOMIC_RELEASE);
+}
+
+static void uring_submit(const struct io_uring_sqe *e)
+{
+	uint32_t mask = *RING_WORD(world.params.sq_off.ring_mask);
+	uint32_t tail = *RING_WORD(world.params.sq_off.tail);
+
+	((struct io_uring_sqe *)(void *)world.entries)[tail & mask] = *e;
+	RING_WORD(world.params.sq_off.array)[tail & mask] = tail & mask;
+	__atomic_store_n(RING_WORD(world.params.sq_off.tail), tail + 1, __ATOMIC_RELEASE);
+	CALL(uring_submit, syscall(SYS_io_uring_enter, world.ring, 1, 0, IORING_ENTER_GETEVENTS,
+				   NULL, 0));
+	uring_reap();
+}
+
 void op_uring(void)
 {
 	struct iovec vector = { p->place[AT_DATA], p->mapped[AT_DATA] };
-	uint32_t tail, mask;
+	struct io_uring_sqe e;
 	int fd = p->fd[FD_MAIN];
 
-	if (world.ring < 0 || __atomic_exchange_n(&world.busy, 1, __ATOMIC_ACQUIRE))
+	if (!uring_take())
 		return;
 	switch (below(8)) {
 	case 0:
@@ -448,16 +461,32 @@ void op_uring(void)
 					     &fd, one_in(2)));
 		break;
 	default:
-		mask = *RING_WORD(world.params.sq_off.ring_mask);
-		tail = *RING_WORD(world.params.sq_off.tail);
-		uring_entry((struct io_uring_sqe *)(void *)world.entries + (tail & mask));
-		RING_WORD(world.params.sq_off.array)[tail & mask] = tail & mask;
-		__atomic_store_n(RING_WORD(world.params.sq_off.tail), tail + 1, __ATOMIC_RELEASE);
-		CALL(uring_submit, syscall(SYS_io_uring_enter, world.ring, 1, 0,
-					   IORING_ENTER_GETEVENTS, NULL, 0));
-		uring_reap();
+		uring_entry(&e);
+		uring_submit(&e);
 	}
-	__atomic_store_n(&world.busy, 0, __ATOMIC_RELEASE);
+	uring_let_go();
+}
+
+/* What holds the stream beside descriptors and mappings. */
+void world_reset(void)
+{
+	struct io_uring_sqe e = {
+		.opcode = IORING_OP_ASYNC_CANCEL,
+		.cancel_flags = 1 | 4, /* IORING_ASYNC_CANCEL_ALL, _ANY: from 5.19 on */
+	};
+	int fd;
+
+	pipe_drain();
+	while ((fd = mail_receive()) >= 0)
+		CALL(close, close(fd));
+	if (!uring_take())
+		return;
+	uring_submit(&e);
+	CALL(uring_register, syscall(SYS_io_uring_register, world.ring,
+				     IORING_UNREGISTER_BUFFERS, NULL, 0));
+	CALL(uring_register, syscall(SYS_io_uring_register, world.ring,
+				     IORING_UNREGISTER_FILES, NULL, 0));
+	uring_let_go();
 }
 
 /* ---- descriptors travel ---- */
@@ -605,7 +634,9 @@ static void child_main(bool exec)
 		op_tell, op_tell_mutated, op_life, op_kick, op_close, op_map, op_unmap, op_ring,
 		op_data, op_wait, op_observe, op_advise, stream_advance,
 	};
-	unsigned int n = below(10);
+	unsigned int n = below(6);
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 
 	while (n--)
 		operations[below(ARRAY_SIZE(operations))]();

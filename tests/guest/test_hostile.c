@@ -24,7 +24,7 @@
 #define DEFAULT_OPS	10000
 #define SLOT		(16 * KIB)
 /* Longer than any single operation may take on the slowest machine. */
-#define HANG_MS		120000
+#define HANG_MS		240000
 
 static struct hostile_shared *shared;
 static pid_t nurseries[2];
@@ -136,12 +136,17 @@ static void victim_begin(void)
 	assert_int_equal(pthread_create(&victim.thread, NULL, victim_main, NULL), 0);
 }
 
+/* Before anything can fail, which would take its memory away. */
+static void victim_rest(void)
+{
+	__atomic_store_n(&victim.ends, true, __ATOMIC_RELEASE);
+	pthread_join(victim.thread, NULL);
+}
+
 static void victim_end(void)
 {
 	struct sgring_stats stats;
 
-	__atomic_store_n(&victim.ends, true, __ATOMIC_RELEASE);
-	pthread_join(victim.thread, NULL);
 	if (victim.wrong[0])
 		fail_msg("the victim: %s", victim.wrong);
 	stats = stats_of(victim.s.fd);
@@ -272,11 +277,12 @@ static unsigned int table_print(void)
 	uint64_t all = 0, on_stream = 0;
 	unsigned int i;
 
-	printf("%-22s %10s %10s  errors\n", "operation", "made", "succeeded");
+	printf("%-22s %10s %10s %10s  errors\n", "operation", "made", "succeeded", "us each");
 	for (i = 0; i < HOSTILE_KINDS; i++) {
 		const struct hostile_tally *t = &shared->tally[i];
 
-		printf("%-22s %10u %10u ", names[i], t->calls, t->ok);
+		printf("%-22s %10u %10u %10.1f ", names[i], t->calls, t->ok,
+		       t->calls ? t->ns / 1000. / t->calls : 0.);
 		errors_print(t);
 		printf("\n");
 		all += t->calls;
@@ -394,6 +400,7 @@ static void attackers_do_what_they_can_and_nobody_else_notices(void **state)
 	for (i = 0; i < ARRAY_SIZE(nurseries); i++)
 		if (nurseries[i] > 0)
 			kill(nurseries[i], SIGKILL);
+	victim_rest();
 	share = table_print();
 	printf("of them system calls on a stream: %u %%; most seen: slots_done %llu, sq_bad %llu, index_bad %llu, stalls %llu, gate_waits %llu, late_callbacks %llu, odd_callbacks %llu, residue_bad %llu, engine_errors %llu\n",
 	       share, (unsigned long long)shared->slots_done, (unsigned long long)shared->sq_bad,
