@@ -206,6 +206,24 @@ static long ioctl_geometry(struct sgring_stream *s, unsigned long arg)
 	return copy_out(arg, &g, user_size, sizeof(g));
 }
 
+/* Into @l how many runs a slot has, and no more than @room of them into @runs. */
+static int layout_read(struct sgring_stream *s, struct sgring_layout *l, struct sgring_run *runs,
+		       u32 room)
+{
+	int ret = 0;
+
+	if (mutex_lock_killable(&s->mutex))
+		return -EINTR;
+	if (s->state == SGRING_STATE_IDLE)
+		ret = s->dead ? -ENODEV : -EBADFD;
+	else if (l->slot >= s->setup.slot_count)
+		ret = -ERANGE;
+	else
+		l->run_count = sgring_slot_runs(&s->slots[l->slot], s->stride, runs, room);
+	mutex_unlock(&s->mutex);
+	return ret;
+}
+
 static long ioctl_layout(struct sgring_stream *s, unsigned long arg)
 {
 	struct sgring_run *runs = NULL;
@@ -217,33 +235,25 @@ static long ioctl_layout(struct sgring_stream *s, unsigned long arg)
 	if (ret)
 		return ret;
 	user_size = l.size;
-	/* More runs than pages there cannot be. */
-	room = min_t(u64, l.run_room, SGRING_SLOT_BYTES_MAX >> PAGE_SHIFT);
+	l.size = sizeof(l);
+	ret = layout_read(s, &l, NULL, 0);
+	if (ret)
+		return ret;
+	/* Memory for those there are, whatever the caller claims to have room for. */
+	room = min(l.run_room, l.run_count);
 	if (room) {
 		runs = kvcalloc(room, sizeof(*runs), GFP_KERNEL_ACCOUNT);
 		if (!runs)
 			return -ENOMEM;
+		ret = layout_read(s, &l, runs, room);
 	}
-	if (mutex_lock_killable(&s->mutex)) {
-		ret = -EINTR;
-		goto out;
-	}
-	if (s->state == SGRING_STATE_IDLE)
-		ret = s->dead ? -ENODEV : -EBADFD;
-	else if (l.slot >= s->setup.slot_count)
-		ret = -ERANGE;
-	else
-		l.run_count = sgring_slot_runs(&s->slots[l.slot], s->stride, runs, room);
-	mutex_unlock(&s->mutex);
-	if (ret)
-		goto out;
+	/* Set up anew meanwhile, it may have fewer. */
 	room = min(room, l.run_count);
-	if (room && copy_to_user(u64_to_user_ptr(l.runs), runs, array_size(room, sizeof(*runs))))
+	if (!ret && room &&
+	    copy_to_user(u64_to_user_ptr(l.runs), runs, array_size(room, sizeof(*runs))))
 		ret = -EFAULT;
-	l.size = sizeof(l);
 	if (!ret)
 		ret = copy_out(arg, &l, user_size, sizeof(l));
-out:
 	kvfree(runs);
 	return ret;
 }

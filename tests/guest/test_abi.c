@@ -3,6 +3,7 @@
  * The ioctls against uapi/linux/sgring.h: every refusal with its errno and its
  * line of text, nothing left behind by one, and what is told about a set-up.
  */
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "common.h"
@@ -1038,6 +1039,32 @@ static void layout_and_geometry_and_stats_agree_for_every_chunk_policy(void **st
 	}
 }
 
+/* A claim of room is no reason to take memory: in a group that has little. */
+static void layout_takes_memory_for_what_there_is(void **state)
+{
+	const char *group = "/sys/fs/cgroup/little";
+	struct stream s = stream_open("rx0", &(struct sgring_setup){
+		.slot_bytes = 5 * 4096, .slot_count = 2 });
+	struct sgring_run runs[8];
+	int status = 1;
+	pid_t pid;
+
+	(void)state;
+	if (mkdir(group, 0755) || file_try("/sys/fs/cgroup/little/memory.max", "5M")) {
+		rmdir(group);
+		skip();
+	}
+	pid = fork();
+	if (!pid) {
+		int ret = file_try("/sys/fs/cgroup/little/cgroup.procs", "0");
+
+		_exit(ret || sg_layout(s.fd, 1, runs, ~0U) < 1);
+	}
+	waitpid(pid, &status, 0);
+	rmdir(group);
+	assert_int_equal(status, 0);
+}
+
 static void layout_stores_no_more_runs_than_there_is_room_for(void **state)
 {
 	struct sgring_setup setup = { .slot_bytes = 7 * PAGE, .slot_count = 2 };
@@ -1194,6 +1221,7 @@ GROUP(
 	TEST(setup_writes_back_the_defaults),
 	TEST(setup_writes_back_nothing_else),
 	TEST(layout_and_geometry_and_stats_agree_for_every_chunk_policy),
+	TEST(layout_takes_memory_for_what_there_is),
 	TEST(layout_stores_no_more_runs_than_there_is_room_for),
 	TEST(the_scratch_slot_of_a_dropping_stream_is_charged),
 	TEST(odd_slot_sizes_stream_right),
