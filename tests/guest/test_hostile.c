@@ -48,6 +48,26 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
 	return text && *text ? strtoull(text, NULL, 0) : otherwise;
 }
 
+/* How long the processors had nothing to do since the start, all of them, and how long in all. */
+static void processors(uint64_t *idle, uint64_t *all)
+{
+	unsigned long long n[8] = {};
+	FILE *f = fopen("/proc/stat", "re");
+	int i;
+
+	*idle = 0;
+	*all = 0;
+	if (!f)
+		return;
+	if (fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &n[0], &n[1], &n[2], &n[3],
+		   &n[4], &n[5], &n[6], &n[7]) == 8) {
+		*idle = n[3] + n[4];
+		for (i = 0; i < 8; i++)
+			*all += n[i];
+	}
+	fclose(f);
+}
+
 /* ---- the victim: an application that does all as it should ---- */
 
 static struct victim {
@@ -350,7 +370,7 @@ static int hostile_end(void **state)
 static void attackers_do_what_they_can_and_nobody_else_notices(void **state)
 {
 	bool has32 = !access("/bin/hostile32", X_OK), whole;
-	uint64_t bits = number_of("HOSTILE_BITS", 0), start;
+	uint64_t bits = number_of("HOSTILE_BITS", 0), start, idle[2], all[2];
 	unsigned int i, share, count = 0;
 	char path[64];
 
@@ -376,6 +396,7 @@ static void attackers_do_what_they_can_and_nobody_else_notices(void **state)
 	victim_begin();
 
 	start = now_ns();
+	processors(&idle[0], &all[0]);
 	if (shared->alone) {
 		bool narrow = bits == 32;
 
@@ -393,8 +414,10 @@ static void attackers_do_what_they_can_and_nobody_else_notices(void **state)
 		}
 	}
 	whole = watch(count);
-	printf("%llu operations in %llu ms\n", (unsigned long long)shared->made,
-	       (unsigned long long)(now_ns() - start) / 1000000);
+	processors(&idle[1], &all[1]);
+	printf("%llu operations in %llu ms, processors idle %llu %%\n",
+	       (unsigned long long)shared->made, (unsigned long long)(now_ns() - start) / 1000000,
+	       (unsigned long long)((idle[1] - idle[0]) * 100 / (all[1] - all[0] + 1)));
 	if (!whole)
 		what_they_do();
 	for (i = 0; i < ARRAY_SIZE(nurseries); i++)
