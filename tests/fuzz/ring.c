@@ -23,6 +23,10 @@ void __real_sgring_sq_copy(const struct sgring_rings *rings, u32 nth, struct sgr
 void __wrap_sgring_sq_copy(const struct sgring_rings *rings, u32 nth, struct sgring_sqe *sqe);
 void __real_sgring_sq_taken(struct sgring_rings *rings, u32 count);
 void __wrap_sgring_sq_taken(struct sgring_rings *rings, u32 count);
+int __real_sgring_cq_pending(const struct sgring_rings *rings);
+int __wrap_sgring_cq_pending(const struct sgring_rings *rings);
+int __real_sgring_cq_room(const struct sgring_rings *rings);
+int __wrap_sgring_cq_room(const struct sgring_rings *rings);
 void __real_sgring_cq_post(struct sgring_rings *rings, const struct sgring_cqe *cqe);
 void __wrap_sgring_cq_post(struct sgring_rings *rings, const struct sgring_cqe *cqe);
 
@@ -90,6 +94,24 @@ void __wrap_sgring_sq_taken(struct sgring_rings *rings, u32 count)
 	__real_sgring_sq_taken(rings, count);
 	w.consumer += count;
 	claim(rings->kernel->sq_consumer == w.consumer);
+}
+
+int __wrap_sgring_cq_pending(const struct sgring_rings *rings)
+{
+	u32 used = w.producer - rings->user->cq_consumer;
+	int got = __real_sgring_cq_pending(rings);
+
+	claim(used > rings->cq_entries ? got == -ERANGE : got == (int)used);
+	return got;
+}
+
+int __wrap_sgring_cq_room(const struct sgring_rings *rings)
+{
+	u32 used = w.producer - rings->user->cq_consumer;
+	int got = __real_sgring_cq_room(rings);
+
+	claim(used > rings->cq_entries ? got == -ERANGE : got == (int)(rings->cq_entries - used));
+	return got;
 }
 
 void __wrap_sgring_cq_post(struct sgring_rings *rings, const struct sgring_cqe *c)
