@@ -116,17 +116,15 @@ static u64 available(const struct sgring_sim *s, bool *run_ends)
 }
 
 /* A file that cannot be read gives zeroes: what it was has been checked. */
-static void make_data(const struct sgring_sim *s, unsigned char *to, size_t bytes, u64 position)
+static void make_data(int fd, u32 stream, unsigned char *to, size_t bytes, u64 position)
 {
 	ssize_t n = 0;
 
-	if (!s->options.fill)
-		return;
-	if (s->source.fd < 0) {
-		sgring_pattern_fill(to, bytes, sgring_pattern_key(s->options.stream), position);
+	if (fd < 0) {
+		sgring_pattern_fill(to, bytes, sgring_pattern_key(stream), position);
 		return;
 	}
-	while (bytes && (n = pread(s->source.fd, to, bytes, (off_t)position)) > 0) {
+	while (bytes && (n = pread(fd, to, bytes, (off_t)position)) > 0) {
 		to += n;
 		bytes -= (size_t)n;
 		position += (u64)n;
@@ -134,20 +132,43 @@ static void make_data(const struct sgring_sim *s, unsigned char *to, size_t byte
 	memset(to, 0, bytes);
 }
 
-/* Where the transfer ends by itself. */
-static u32 cell_limit(const struct sgring_sim *s)
+/* For the transfer. Not crumbs: without the lock, and a stop waits meanwhile. */
+static void fill(struct sgring_sim *s, const struct sgring_sim_cell *cell, size_t bytes, bool crumbs)
+{
+	unsigned char *to = sgring_sim_memory(s, cell->slot) + cell->done;
+	u64 position = s->source.position;
+	u32 stream = s->options.stream;	/* it may be changed meanwhile */
+
+	if (!s->options.fill)
+		return;
+	if (crumbs) {
+		make_data(s->source.fd, stream, to, bytes, position);
+		return;
+	}
+	s->moving = true;
+	pthread_mutex_unlock(&s->lock);
+	make_data(s->source.fd, stream, to, bytes, position);
+	pthread_mutex_lock(&s->lock);
+	s->moving = false;
+	pthread_cond_broadcast(&s->settled);
+}
+
+/* Where the transfer ends by itself: in its middle, if it is not beyond that yet. */
+static u32 cell_limit(const struct sgring_sim *s, const struct sgring_sim_cell *cell)
 {
 	const struct sgring_sim_options *o = &s->options;
 	u32 bytes = (u32)s->setup.slot_bytes;
 
-	return s->sequence == o->fail_at || s->sequence == o->short_at ? bytes / 2 : bytes;
+	return (s->sequence == o->fail_at || s->sequence == o->short_at) &&
+	       (!cell->done || cell->done < bytes / 2) ? bytes / 2 : bytes;
 }
 
 /* @bytes are in memory: of the transfer, of the packet, of the stream. */
-static void moved(struct sgring_sim *s, struct sgring_sim_cell *cell, u32 bytes, bool run_ends)
+static void moved(struct sgring_sim *s, struct sgring_sim_cell *cell, u32 bytes, u32 limit,
+		  bool run_ends)
 {
 	struct sgring_sim_source *d = &s->source;
-	bool at_limit = cell->done + bytes == cell_limit(s);
+	bool at_limit = cell->done + bytes == limit;
 
 	cell->done += bytes;
 	cell->failed = at_limit && s->sequence == s->options.fail_at;
@@ -186,6 +207,7 @@ bool sgring_sim_source_move(struct sgring_sim *s, bool crumbs)
 	struct sgring_sim_source *d = &s->source;
 	u64 have, want, bytes;
 	bool run_ends;
+	u32 limit;
 
 	s->device_at = SGRING_SIM_OFF;
 	if (!d->enabled || !sgring_sim_inflight(s) || cell->complete ||
@@ -197,7 +219,8 @@ bool sgring_sim_source_move(struct sgring_sim *s, bool crumbs)
 		d->position += s->options.lose_bytes;
 	}
 	have = available(s, &run_ends);
-	want = min_of((u64)cell_limit(s) - cell->done, d->packet_limit - d->packet_done);
+	limit = cell_limit(s, cell);
+	want = min_of((u64)limit - cell->done, d->packet_limit - d->packet_done);
 	if (d->fd >= 0)
 		want = min_of(want, file_left(s));
 	if (have < want && !run_ends && !crumbs) {
@@ -208,19 +231,10 @@ bool sgring_sim_source_move(struct sgring_sim *s, bool crumbs)
 	bytes = min_of(have, want);
 	if (s->options.fill && !crumbs)
 		bytes = min_of(bytes, PIECE_BYTES);
-	if (!bytes && cell_limit(s))
+	if (!bytes && limit)
 		return false;
-	if (s->options.fill && !crumbs) {
-		s->moving = true;
-		pthread_mutex_unlock(&s->lock);
-		make_data(s, sgring_sim_memory(s, cell->slot) + cell->done, bytes, d->position);
-		pthread_mutex_lock(&s->lock);
-		s->moving = false;
-		pthread_cond_broadcast(&s->settled);
-	} else {
-		make_data(s, sgring_sim_memory(s, cell->slot) + cell->done, bytes, d->position);
-	}
-	moved(s, cell, (u32)bytes, run_ends && bytes == have);
+	fill(s, cell, bytes, crumbs);
+	moved(s, cell, (u32)bytes, limit, run_ends && bytes == have);
 	if (cell->complete) {
 		sgring_sim_pass(s);
 		sgring_sim_pump(s);
