@@ -230,6 +230,28 @@ static void faults_happen_when_they_are_due(void **state)
 	assert_int_equal(sgring_close(s), 1);
 }
 
+/* Before its middle, where that ends it, or beyond, where it is too late. */
+static void a_fault_may_be_set_while_its_transfer_is_under_way(void **state)
+{
+	const uint64_t bytes = 2 << 20;
+	struct sgring *s = started("sim:", SGRING_OPTIONS(.slot_bytes = bytes, .slot_count = 2));
+	struct sgring_sim_options o;
+	struct sgring_slot b;
+	unsigned int i;
+
+	(void)state;
+	sgring_sim_defaults(&o);
+	for (i = 0; i < 20; i++) {
+		b = next(s);
+		assert_int_equal(b.sequence, i);
+		assert_true(b.length == bytes || b.length == bytes / 2);
+		o.short_at = i + 1;
+		assert_int_equal(sgring_sim_change(sgring_fd(s), &o), 0);
+		sgring_return(s, &b);
+	}
+	sgring_close(s);
+}
+
 static void the_end_comes_when_it_is_due_and_in_every_epoch(void **state)
 {
 	struct sgring *s;
@@ -713,6 +735,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_label_finds_the_stream_as_long_as_somebody_has_it),
 		cmocka_unit_test(there_is_no_gate_and_nothing_pretends_otherwise),
 		cmocka_unit_test(faults_happen_when_they_are_due),
+		cmocka_unit_test(a_fault_may_be_set_while_its_transfer_is_under_way),
 		cmocka_unit_test(the_end_comes_when_it_is_due_and_in_every_epoch),
 		cmocka_unit_test(a_device_that_is_gone_hangs_up),
 		cmocka_unit_test(packets_shorten_by_their_jitter_the_same_in_every_run),
