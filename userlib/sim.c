@@ -646,10 +646,46 @@ static int open_file(const struct sgring_sim_options *o, int flags)
 	return f->fd;
 }
 
+static void before_fork(void)
+{
+	pthread_mutex_lock(&files_lock);
+}
+
+static void after_fork(void)
+{
+	pthread_mutex_unlock(&files_lock);
+}
+
+/*
+ * A child has no stream of its parent's: not the thread, not the memory, and their locks are
+ * as they were at that moment. Nor may it keep open what shall tell the parent by its end.
+ */
+static void in_child(void)
+{
+	struct sim_file *f;
+	int bell;
+
+	for (f = files; f; f = f->next) {
+		bell = f->sim->owner == f->fd ? f->sim->bell : f->bell;
+		if (bell >= 0)
+			close(bell);
+	}
+	files = NULL;
+	streams = NULL;
+	pthread_mutex_init(&files_lock, NULL);
+}
+
+static void mind_forks(void)
+{
+	pthread_atfork(before_fork, after_fork, in_child);
+}
+
 int sgring_sim_open(const struct sgring_sim_options *o, int flags)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	int saved = errno, fd;
 
+	pthread_once(&once, mind_forks);
 	pthread_mutex_lock(&files_lock);
 	fd = open_file(o, flags);
 	pthread_mutex_unlock(&files_lock);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -667,6 +668,70 @@ static void a_child_is_not_the_owner(void **state)
 	assert_int_equal(sgring_close(s), 0);
 }
 
+static int of_its_own(void)
+{
+	struct sgring_query q;
+	struct sgring_slot b;
+	struct sgring *s;
+	int i;
+
+	alarm(20);
+	if (sgring_open(&s, "sim:stream=7", SMALL) || sgring_query(s, &q) || sgring_start(s))
+		return 1;
+	for (i = 0; i < 3; i++)
+		if (sgring_next(s, &b, LONG) || sgring_return(s, &b))
+			return 2;
+	return sgring_close(s) ? 3 : 0;
+}
+
+/* Whatever its parent's streams were at when it was made. */
+static void a_child_can_have_a_stream_of_its_own(void **state)
+{
+	struct sgring *s = started("sim:fill=0", SGRING_OPTIONS(.slot_bytes = 4096, .slot_count = 4,
+								.overrun = SGRING_OVERRUN_DROP));
+	int status, i;
+	pid_t child;
+
+	(void)state;
+	for (i = 0; i < 40; i++) {
+		child = fork();
+		if (!child)
+			_exit(of_its_own());
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+	}
+	sgring_close(s);
+}
+
+static void a_child_does_not_keep_a_lost_device_alive(void **state)
+{
+	struct pollfd p = { .events = POLLIN };
+	struct sgring_slot b;
+	struct sgring *s;
+	pid_t child;
+	int i, err;
+
+	(void)state;
+	assert_int_equal(sgring_open(&s, "sim:die=3", SMALL), 0);
+	child = fork();
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pause();
+	}
+	assert_int_equal(sgring_start(s), 0);
+	for (i = 0; i < 3; i++)
+		next(s);
+	while ((err = sgring_next(s, &b, LONG)) == -ENODATA)
+		;
+	assert_int_equal(err, -ENODEV);
+	p.fd = sgring_fd(s);
+	assert_int_equal(poll(&p, 1, LONG), 1);
+	assert_true(p.revents & POLLHUP);
+	assert_int_equal(sgring_close(s), -ENODEV);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
 /* Whoever asks gets an answer, however busy the device is. */
 static void *ask(void *arg)
 {
@@ -769,6 +834,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(epoll_sees_it),
 		cmocka_unit_test(slots_are_memory_for_the_kernel),
 		cmocka_unit_test(a_child_is_not_the_owner),
+		cmocka_unit_test(a_child_can_have_a_stream_of_its_own),
+		cmocka_unit_test(a_child_does_not_keep_a_lost_device_alive),
 		cmocka_unit_test(a_busy_device_answers),
 		cmocka_unit_test(streams_come_and_go_in_several_threads),
 	};
