@@ -40,6 +40,7 @@
  * two requests; in a datagram it is sent unregistered.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,6 @@
 
 #define REQUESTS 256U			/* outstanding at a time */
 #define DATAGRAMS 64U			/* messages of them in a chain */
-#define SPARE 160U			/* what one that failed may be, cut anew */
 #define LINKED_CHAINS 16U		/* at first, when much is refused that will be every time */
 #define LINKED_CHAINS_MAX (1U << 20)
 #define PIECE_MAX (1U << 20)		/* so that a slow peer's progress is seen */
@@ -436,39 +436,87 @@ static bool build(struct sgring_tx *t, int *err)
 	return true;
 }
 
+/* What follows @m in the datagrams of @r, of which it is a part; false: nothing. */
+static bool rest_of(const struct request *r, const struct sgring_tx_message *m, uint32_t *number,
+		    uint64_t *from)
+{
+	const uint32_t last = r->number + r->m.items - 1;
+
+	*number += m->items - 1;
+	*from = m->end;
+	if (*number == last)
+		return *from != r->m.end;
+	if (m->last) {
+		++*number;
+		*from = 0;
+	}
+	return true;
+}
+
+/* How many messages its datagrams are now; of one, @m is it. */
+static unsigned int cut_anew(struct sgring_tx *t, const struct request *r,
+			     struct sgring_tx_message *m)
+{
+	uint32_t number = r->number;
+	uint64_t from = r->from;
+	unsigned int n = 0;
+
+	do {
+		n++;
+		if (!sgring_tx_message(t, number, from, r->number + r->m.items - 1, r->m.end, m))
+			return UINT_MAX;
+	} while (rest_of(r, m, &number, &from));
+	return n;
+}
+
+/* It is not cut at all: the same request once more. */
+static void renew(struct request *r, const struct sgring_tx_message *m)
+{
+	r->m = *m;
+	r->turn++;
+	r->more = r->answered = r->notifies = r->notified = r->copied = false;
+}
+
 /*
  * Datagrams of the chain that failed, again in their places, as they are to be now. False:
  * none, something has to be finished first.
+ *
+ * What is one message still stays in its request, so that a chain can be refused as often as
+ * it likes. What becomes several has to find as many free; if one does not, none behind it
+ * is cut: so the first of a chain, when those before it are gone, finds all that the others,
+ * DATAGRAMS at most, have not.
  */
 static bool rebuild(struct sgring_tx *t)
 {
 	struct engine *e = t->engine_data;
 	struct request *r = e->chain.first, *next, *q;
-	bool any = false;
-	uint32_t n, last;
+	bool any = false, full = false;
+	struct sgring_tx_message m;
+	unsigned int pieces;
+	uint32_t number;
 	uint64_t from;
 
 	list_init(&e->chain);
 	for (; r; r = next) {
 		next = r->next;
-		if (r->result > 0 || REQUESTS - e->out < SPARE) {
+		pieces = r->result > 0 ? 0 : cut_anew(t, r, &m);
+		if (pieces == 1 && (!r->notifies || r->notified)) {
+			renew(r, &m);
+			any = true;
+		}
+		full |= pieces > REQUESTS - e->out;
+		if (pieces <= 1 || full) {
 			/* What can be done about it was done. */
-			r->result = r->result > 0 ? r->result : -ECANCELED;
+			if (r->result <= 0)
+				r->result = -ECANCELED;
 			list_add(&e->chain, r);
 			continue;
 		}
-		n = r->number;
+		number = r->number;
 		from = r->from;
-		last = n + r->m.items - 1;
-		do {
-			q = add_datagrams(t, n, from, last, r->m.end);
-			n += q->m.items - 1;
-			from = q->m.end;
-			if (q->m.last && n != last) {
-				n++;
-				from = 0;
-			}
-		} while (n != last || from != r->m.end);
+		do
+			q = add_datagrams(t, number, from, r->number + r->m.items - 1, r->m.end);
+		while (rest_of(r, &q->m, &number, &from));
 		r->used = true;
 		finish_if(e, r);
 		any = true;

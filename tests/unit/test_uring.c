@@ -1525,6 +1525,73 @@ static void a_full_socket_loses_no_datagram(void **state)
 	assert_int_equal(code, 0);
 }
 
+/*
+ * Several datagrams at once are refused; as single ones they fill the socket, and are refused
+ * once more: more requests than could be made twice.
+ */
+static int refused_twice(void)
+{
+	static const int one = 1;
+	unsigned int i, n;
+
+	if ((geteuid() ? network_of_our_own() : unshare(CLONE_NEWNET)) ||
+	    system("(ip link set lo up && tc qdisc add dev lo root tbf rate 400mbit burst 20k "
+		   "limit 100m) 2>/dev/null"))
+		return NOT_ALLOWED;
+	for (i = 0; i < 2; i++) {
+		struct peer p = { .framed = i, .size = 64 << 20 };
+		struct sending g = { 0 };
+
+		peer_start(&p);
+		sending_open(&g, &p, 64, (struct sgring_tx_options){
+			.method = SGRING_TX_URING, .flags = i ? 0 : SGRING_TX_RAW,
+			.datagram_bytes = 1024, .batch_slots = 32, .timeout_ms = 5000 });
+		sndbuf(&g, 4 << 20);
+		/* The first chains are linked, and wait for room. */
+		for (n = 0; n < 20; n++)
+			if (send_some(&g, 1) || sgring_tx_flush(g.t, 20000))
+				return 6;
+		sndbuf(&g, 4000);
+		setsockopt(g.t->fd, SOL_SOCKET, SO_NO_CHECK, &one, sizeof(one));
+		/* Many at a time. */
+		while (sim_posted(g.s) < 64)
+			usleep(1000);
+		if (send_some(&g, 40) || sgring_tx_flush(g.t, 20000)) {
+			print_message("%s\n", sgring_errmsg());
+			return 1;
+		}
+		print_message("%" PRIu64 " sends, %" PRIu64 " calls, the socket was full %" PRIu64
+			      " times\n", stats_of(&g).sends, stats_of(&g).calls,
+			      stats_of(&g).full_waits);
+		if (stats_of(&g).bytes != 60 * SLOT || stats_of(&g).held || stats_of(&g).strange)
+			return 2;
+		if (stats_of(&g).sends < 40 * SLOT / 1024 || !stats_of(&g).full_waits)
+			return 3;
+		if (sgring_tx_close(g.t))
+			return 4;
+		laid_free(g.l);
+		peer_end(&p);
+		/* Raw ones that were lost at the receiver, for want of room, shift what follows. */
+		if ((p.framed && p.wrong != UINT64_MAX) || p.bytes > 60 * SLOT)
+			return 5;
+	}
+	return 0;
+}
+
+static void what_was_cut_and_refused_again_goes_again(void **state)
+{
+	int code;
+
+	(void)state;
+	NEED_SEND_ZC();
+	code = in_child(refused_twice);
+	if (code == NOT_ALLOWED) {
+		print_message("skipped: no network namespace, or no tbf, for us\n");
+		skip();
+	}
+	assert_int_equal(code, 0);
+}
+
 static void datagrams_with_frames_are_not_registered_memory(void **state)
 {
 	struct peer p = { .framed = true };
@@ -1771,6 +1838,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(more_datagrams_than_requests_are_no_reason_to_wait),
 		cmocka_unit_test(what_fails_in_mid_chain_goes_again_and_nothing_else),
 		cmocka_unit_test(a_full_socket_loses_no_datagram),
+		cmocka_unit_test(what_was_cut_and_refused_again_goes_again),
 		cmocka_unit_test(datagrams_with_frames_are_not_registered_memory),
 		cmocka_unit_test(datagrams_to_nobody_go_on),
 		cmocka_unit_test(nothing_is_copied_on_the_way_to_a_device),
