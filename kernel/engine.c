@@ -124,8 +124,8 @@ static int engine_limits(struct sgring_engine *engine)
 	engine->depth_default = min_t(u32, 4, engine->depth_max);
 	engine->burst_segments = caps.max_sg_burst;
 	engine->length_known = engine->quirks & SGRING_QUIRK_RESULT;
-	engine->residue_known = caps.residue_granularity != DMA_RESIDUE_GRANULARITY_DESCRIPTOR ||
-				engine->length_known;
+	/* While it runs, that is; axi-dmac says 0 until the end, and then the truth. */
+	engine->residue_known = caps.residue_granularity != DMA_RESIDUE_GRANULARITY_DESCRIPTOR;
 	return 0;
 }
 

@@ -148,6 +148,36 @@ static void engine_without_lengths_has_them_assumed(void **state)
 
 /* ---- callbacks that should not be ---- */
 
+/* Residue 0 of a transfer that runs is not the end of it: nothing was filled, nothing comes. */
+static void drain_believes_no_residue_of_an_engine_that_has_none(void **state)
+{
+	uint32_t outcome = 0;
+	struct stream s;
+	struct sgring_cqe e;
+
+	(void)state;
+	knob_set_text("rx0", "residue", "none");
+	bench_rebind("rx0");
+	s = open_slots(8, 4);
+	stream_start(&s);
+	stream_run(&s, 10);
+	knob_set("rx0", "stall", 1);
+	while (stream_wait(&s, 1, 200))
+		stream_return(&s, stream_expect(&s).slot, 0);
+	assert_true(WAIT_FOR(stats_of(s.fd).slots_engine, LONG_MS));
+	assert_int_equal(sg_drain(s.fd, 300, &outcome), 0);
+	assert_int_equal(outcome, SGRING_STOPPED_TIMEOUT | SGRING_STOPPED_UNKNOWN);
+	while (!((e = stream_next(&s)).flags & SGRING_CQE_EOS)) {
+		assert_int_equal(e.position_bytes, s.position);
+		assert_true(stream_data_right(&s, &e));
+		s.position += e.length_bytes;
+		stream_return(&s, e.slot, 0);
+	}
+	knob_set("rx0", "stall", 0);
+	stream_start(&s);
+	stream_run(&s, 10);
+}
+
 static void doubled_callbacks_deliver_once(void **state)
 {
 	struct stream s = open_slots(8, 4);
@@ -444,6 +474,7 @@ GROUP(TEST(failed_transfer_is_an_entry_and_the_position_stays_exact),
       TEST(failures_in_a_row_stay_exact),
       TEST(impossible_residue_is_refused_and_counted),
       TEST(engine_without_lengths_has_them_assumed),
+      TEST(drain_believes_no_residue_of_an_engine_that_has_none),
       TEST(doubled_callbacks_deliver_once),
       TEST(swapped_callbacks_are_put_in_order),
       TEST(late_callback_is_ignored_even_in_the_next_epoch),
