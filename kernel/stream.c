@@ -10,6 +10,7 @@
  */
 #include <linux/delay.h>
 #include <linux/device.h>
+#include <linux/freezer.h>
 #include <linux/jiffies.h>
 #include <linux/sched/signal.h>
 
@@ -190,7 +191,8 @@ static bool oldest_cookie(struct sgring_stream *s, dma_cookie_t *cookie)
 /*
  * Wait for the engine to finish what it has. A device that was stopped will
  * not fill the slot it is in: then the residue stands still, and no time-out
- * is needed to know it. 0, -ETIMEDOUT, -ENODEV or -EINTR.
+ * is needed to know it. 0, -ETIMEDOUT, -ENODEV, -EINTR, or -ESHUTDOWN: the
+ * machine is about to be suspended, and we would keep it awake.
  */
 static int drain(struct sgring_stream *s, u32 timeout_ms, int task_state)
 {
@@ -210,6 +212,8 @@ static int drain(struct sgring_stream *s, u32 timeout_ms, int task_state)
 			return -ENODEV;
 		if (task_state == TASK_KILLABLE && fatal_signal_pending(current))
 			return -EINTR;
+		if (task_state == TASK_KILLABLE && freezing(current))
+			return -ESHUTDOWN;
 		if (time_after(jiffies, deadline))
 			return -ETIMEDOUT;
 		if (!may_stand_still || !oldest_cookie(s, &cookie) ||
@@ -276,9 +280,11 @@ int sgring_stop(struct sgring_stream *s, bool drain_first, u32 timeout_ms, s32 s
 	device_stop(s);
 	if (drain_first)
 		ret = drain_unlocked(s, timeout_ms);
-	if (ret == -ETIMEDOUT)
+	if (ret == -ESHUTDOWN)
+		status = ret;
+	if (ret == -ETIMEDOUT || ret == -ESHUTDOWN)
 		result |= SGRING_STOPPED_TIMEOUT;
-	if (ret == -ETIMEDOUT || ret == -ENODEV)
+	if (ret == -ETIMEDOUT || ret == -ENODEV || ret == -ESHUTDOWN)
 		ret = 0;
 
 	if (sgring_inflight(s) && s->engine.chan)
