@@ -54,9 +54,49 @@ typedef side {
 	byte read			/* carried by what was read, known at the next barrier */
 };
 
+typedef plain { byte touched[2] };
+
 word words[WORDS];
 side sides[2];
-hidden byte mem_i, mem_j;
+plain plains[PLAINS];
+hidden byte mem_i, mem_j, mem_n;
+
+/*
+ * Only the order of numbers counts, and of those that the other side knows not even that:
+ * as few as possible, from 0 on, or else states that are the same would look different.
+ */
+c_code {
+	static void renumber(void)
+	{
+		unsigned char rank[256], *used[256];
+		int me, i, k, n, top;
+
+		for (me = 0; me < 2; me++) {
+			unsigned char known = now.sides[!me].known;
+
+			n = 0;
+			used[n++] = &now.sides[me].events;
+			used[n++] = &now.sides[me].barrier;
+			used[n++] = &now.sides[!me].known;
+			used[n++] = &now.sides[!me].read;
+			for (i = me ? WORDS_OF_APP : 0; i < (me ? WORDS : WORDS_OF_APP); i++)
+				for (k = 0; k <= now.words[i].last; k++) {
+					used[n++] = &now.words[i].number[k];
+					used[n++] = &now.words[i].carries[k];
+				}
+			for (i = 0; i < PLAINS; i++)
+				used[n++] = &now.plains[i].touched[me];
+			memset(rank, 0, sizeof(rank));
+			for (i = 0; i < n; i++)
+				if (*used[i] > known)
+					rank[*used[i]] = 1;
+			for (i = 0, top = 0; i < 256; i++)
+				rank[i] = rank[i] ? ++top : 0;
+			for (i = 0; i < n; i++)
+				*used[i] = rank[*used[i]];
+		}
+	}
+}
 
 #define MAX(a, b) ((a) > (b) -> (a) : (b))
 
@@ -78,12 +118,12 @@ inline forget(w)
 	words[w].last--
 }
 
-/* @me knows the other side's first @n events. */
-inline know(me, n)
+/* @me knows the other side's first mem_n events. */
+inline know(me)
 {
 	if
-	:: (n) > sides[me].known ->
-		sides[me].known = n;
+	:: mem_n > sides[me].known ->
+		sides[me].known = mem_n;
 		mem_i = (me == APP -> WORDS_OF_APP : 0);
 		do
 		:: mem_i < (me == APP -> WORDS : WORDS_OF_APP) ->
@@ -107,11 +147,12 @@ inline store(me, w, v, order)
 		assert(WRITER(w) == me);
 		sides[me].events++;
 		words[w].last++;
-		assert(words[w].last < DEPTH && sides[me].events < 255);
+		assert(words[w].last < DEPTH);
 		words[w].value[words[w].last] = v;
 		words[w].number[words[w].last] = sides[me].events;
 		words[w].carries[words[w].last] =
-			(order == ORDERED -> sides[me].events : sides[me].barrier)
+			(order == ORDERED -> sides[me].events : sides[me].barrier);
+		c_code { renumber(); }
 	}
 }
 
@@ -128,9 +169,10 @@ inline load(me, w, v, order)
 			v = words[w].value[0];
 			sides[me].read = MAX(sides[me].read, words[w].carries[0]);
 			if
-			:: order == ORDERED -> know(me, words[w].carries[0])
+			:: order == ORDERED -> mem_n = words[w].carries[0]; know(me)
 			:: else
-			fi
+			fi;
+			c_code { renumber(); }
 		}
 	}
 }
@@ -142,27 +184,25 @@ inline full_barrier(me)
 {
 	d_step {
 		sides[me].barrier = sides[me].events;
-		know(me, MAX(sides[me].read, sides[1 - (me)].barrier))
+		mem_n = MAX(sides[me].read, sides[1 - me].barrier);
+		know(me);
+		c_code { renumber(); }
 	}
 }
 
 /* @me takes a lock that the other side had last, or is woken by it. */
 inline sync(me)
 {
-	d_step { know(me, sides[1 - (me)].events) }
+	d_step { mem_n = sides[1 - me].events; know(me); c_code { renumber(); } }
 }
 
 /*
  * Plain memory: when each side touched it last; a read counts as well as a write, since it
- * is the other side's write that follows.
+ * is the other side's write that follows. Part of a step.
  */
-typedef plain { byte touched[2] };
-
-/* Part of a step. */
 inline touch(me, p)
 {
-	assert(sides[me].known >= p.touched[1 - (me)]);
+	assert(sides[me].known >= plains[p].touched[1 - me]);
 	sides[me].events++;
-	assert(sides[me].events < 255);
-	p.touched[me] = sides[me].events
+	plains[p].touched[me] = sides[me].events
 }

@@ -22,6 +22,10 @@
 #define SQ_CONSUMER 2
 #define CQ_PRODUCER 3
 #define WORDS 4
+#define SQE(i) ((i) % SQ_ENTRIES)
+#define CQE(i) (SQ_ENTRIES + (i) % CQ_ENTRIES)
+#define SLOT(i) (SQ_ENTRIES + CQ_ENTRIES + (i))
+#define PLAINS (SQ_ENTRIES + CQ_ENTRIES + SLOTS)
 #include "memory.pml"
 
 #ifdef NO_A
@@ -65,7 +69,6 @@
 #define H ORDERED
 #endif
 
-plain sqes[SQ_ENTRIES], cqes[CQ_ENTRIES], slots[SLOTS];
 byte sqe_slot[SQ_ENTRIES], cqe_slot[CQ_ENTRIES], cqe_sequence[CQ_ENTRIES];
 
 /* The kernel's truth: struct sgring_slot.state, the engine, what is in flight. */
@@ -94,13 +97,13 @@ inline app_takes()
 	if
 	:: cq_seen > cq_consumer + looked ->
 		d_step {
-			touch(APP, cqes[(cq_consumer + looked) % CQ_ENTRIES]);
+			touch(APP, CQE(cq_consumer + looked));
 			s = cqe_slot[(cq_consumer + looked) % CQ_ENTRIES];
 			assert(cqe_sequence[(cq_consumer + looked) % CQ_ENTRIES] == next_sequence);
 			next_sequence++;
 			looked++;
 #ifndef HOSTILE
-			touch(APP, slots[s]);		/* its data */
+			touch(APP, SLOT(s));		/* its data */
 			assert(!has[s]);
 #endif
 			has[s] = true;
@@ -116,7 +119,7 @@ inline app_consumes()
 	d_step {
 		do
 		:: looked > 0 ->
-			touch(APP, cqes[cq_consumer % CQ_ENTRIES]);
+			touch(APP, CQE(cq_consumer));
 			cq_consumer++;
 			looked--
 		:: else -> break
@@ -138,7 +141,7 @@ inline app_puts(slot)
 	if
 	:: sq_producer - sq_seen < SQ_ENTRIES ->
 		d_step {
-			touch(APP, sqes[sq_producer % SQ_ENTRIES]);
+			touch(APP, SQE(sq_producer));
 			sqe_slot[sq_producer % SQ_ENTRIES] = slot;
 			has[slot] = false;
 			sq_producer++
@@ -188,7 +191,7 @@ inline kernel_takes()
 		i = sq_consumer;
 		do
 		:: i < n ->
-			touch(KERNEL, sqes[i % SQ_ENTRIES]);
+			touch(KERNEL, SQE(i));
 			slot_take(sqe_slot[i % SQ_ENTRIES]);
 			i++
 		:: else -> break
@@ -209,7 +212,7 @@ inline kernel_takes()
 inline submit(slot)
 {
 #ifndef HOSTILE
-	touch(KERNEL, slots[slot]);
+	touch(KERNEL, SLOT(slot));
 #endif
 	state[slot] = ENGINE;
 	in_engine++
@@ -238,9 +241,9 @@ inline kernel_retires(slot)
 	d_step {
 		assert(cq_producer - NEWEST(CQ_CONSUMER) < CQ_ENTRIES - 1);
 #ifndef HOSTILE
-		touch(KERNEL, slots[slot]);
+		touch(KERNEL, SLOT(slot));
 #endif
-		touch(KERNEL, cqes[cq_producer % CQ_ENTRIES]);
+		touch(KERNEL, CQE(cq_producer));
 		cqe_slot[cq_producer % CQ_ENTRIES] = slot;
 		cqe_sequence[cq_producer % CQ_ENTRIES] = sequence;
 		state[slot] = OWNED;

@@ -1,66 +1,84 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Does the kernel ever sleep over a full SQ, or over a slot at the gate that others
- * have let go of? The letters are those of the drawing in uapi/linux/sgring_ring.h.
+ * Does the kernel ever sleep over a filled SQ, or over a slot at the gate that others
+ * have let go of? The letters are those of the drawing in uapi/linux/sgring_ring.h; the
+ * code is kernel/pump.c (pump, starve_check, timer_begin, next_period, need_wakeup,
+ * sq_timer_fn), and sgring_publish() and sgring_flush() of userlib/sgring.h.
  *
- * Memory is weak: a store waits in its process's buffer, where others do not see
- * it, until some later moment; only a full barrier waits for that moment. A
- * release store waits for the stores before it, here the entry itself.
+ * The kernel's side is one process, since all of it runs under one lock; each round of it is
+ * an event: a callback of the engine, a run of the timer, a kick, with DEFERRED also
+ * the worker. Runs of the timer that change nothing are left out: time is not modelled,
+ * and the timer may give up, and raise NEED_WAKEUP, at any run.
  *
  * Who holds the pages of a slot tells nobody when they let go, and may never. So a
- * timer goes on while slots are at the gate; its runs that find nothing change
- * nothing, and are left out.
+ * timer goes on while slots are at the gate. The engine may refuse a slot, and tells
+ * nobody either when it would not.
  *
  * The application publishes as it goes (A, N) and waits whenever it likes; each wait
  * is preceded by I and J. A wait that ends by itself is gone through, any other is the
  * last thing the application does: nobody but the kernel can end it.
- *
- * NO_I, NO_L and NO_RELEASE leave out one of the barriers, NO_J the look before a
- * wait, NO_TIMER that timer, and NO_ASK asks for no kick while slots are at the gate:
- * then the model must fail. NO_N leaves out the look without a barrier, which nothing
- * may depend on: the model must hold.
  */
+#ifndef ITEMS
 #define ITEMS 3
+#endif
 
-byte entry[ITEMS];		/* SQ entries: 1 when written */
-bool entry_waits[ITEMS];	/* ... but in the application's store buffer */
-byte producer, producer_next;	/* memory, and the buffered store */
-bool producer_waits;
-bool flag, flag_next;		/* NEED_WAKEUP, the same */
-bool flag_waits;
-byte consumer;			/* the kernel's own truth */
-bool idle;			/* nobody looks at the SQ any more */
-bool held[ITEMS];		/* others have the slot's pages ... */
-bool for_good[ITEMS];		/* ... and keep them */
-bool gated[ITEMS];		/* the kernel has the slot, and waits for them */
+#define SQ_PRODUCER 0
+#define WORDS_OF_APP 1
+#define SQ_CONSUMER 1
+#define FLAGS 2				/* NEED_WAKEUP alone */
+#define WORDS 3
+#define PLAINS ITEMS			/* entries */
+#define DEPTH 14
+#include "memory.pml"
+
+#ifdef NO_A
+#define A RELAXED
+#else
+#define A ORDERED
+#endif
+#ifdef NO_B
+#define B RELAXED
+#else
+#define B ORDERED
+#endif
+#ifdef RELAXED_M
+#define M RELAXED
+#else
+#define M ORDERED
+#endif
+
+mtype = { NOT, HELD, FOR_GOOD };	/* by others: an skb, a pipe */
+mtype pages[ITEMS];
 bool kicked;
-bool waits;			/* the application, for the kernel */
+bool waits;				/* the application, for the kernel */
 
-/* The store buffers drain whenever they like, in any order. */
-active proctype memory()
+/* struct sgring_stream */
+bool gated[ITEMS];
+byte consumer, slots_free, in_engine = 1;
+bool starved, came, flag, timer, work;
+
+/* For what it has taken meanwhile the kernel need not be kicked: sgring_answer() */
+inline look_at_flags()
 {
-	byte i;
-end:
-	do
-	:: atomic { producer_waits -> producer = producer_next; producer_waits = false }
-	:: atomic { flag_waits -> flag = flag_next; flag_waits = false }
-	:: atomic { entry_waits[0] -> entry[0] = 1; entry_waits[0] = false }
-	:: atomic { entry_waits[1] -> entry[1] = 1; entry_waits[1] = false }
-	:: atomic { entry_waits[2] -> entry[2] = 1; entry_waits[2] = false }
-	od
+	atomic {
+		load(APP, FLAGS, f, RELAXED);
+		if
+		:: f -> load(APP, SQ_CONSUMER, f, RELAXED); kicked = f != i
+		:: else
+		fi;
+		f = 0
+	};
+	!kicked					/* it returns when the pass is over */
 }
 
 /* sgring_flush() */
 inline before_a_wait()
 {
 #ifndef NO_I
-	!producer_waits;				/* I: full barrier */
+	full_barrier(APP);				/* I */
 #endif
 #ifndef NO_J
-	if						/* J */
-	:: flag -> kicked = true
-	:: else
-	fi
+	look_at_flags()					/* J */
 #else
 	skip
 #endif
@@ -68,116 +86,257 @@ inline before_a_wait()
 
 active proctype application()
 {
-	byte i = 0;
+	byte i, f;
 
 	do
-	:: i < ITEMS ->
+	:: atomic { i < ITEMS ->
 		if					/* sent, and returned at once */
-		:: held[i] = true
-		:: atomic { held[i] = true; for_good[i] = true }
-		:: skip
+		:: pages[i] = NOT
+		:: pages[i] = HELD
+		:: pages[i] = FOR_GOOD
 		fi;
-		entry_waits[i] = true;			/* write the entry */
-#ifndef NO_RELEASE
-		!entry_waits[i];			/* A is a release: after the entry */
-#endif
-		atomic {				/* A: stores to one word keep their order */
-			!producer_waits;
-			producer_next = i + 1;
-			producer_waits = true
-		}
+		touch(APP, i);
+		i++;
+		store(APP, SQ_PRODUCER, i, A) };
 #ifndef NO_N
-		if					/* N: no barrier, it may miss the flag */
-		:: flag -> kicked = true
-		:: else
-		fi;
+		look_at_flags();			/* N: no barrier, it may miss the flag */
 #endif
 		if					/* a wait between two of them, or none */
 		:: before_a_wait()
 		:: skip
-		fi;
-		i++
+		fi
 	:: break
 	od;
 	before_a_wait();
 	waits = true
 }
 
-/* Those who hold pages: an skb, a pipe. */
 active proctype holders()
 {
 end:
 	do
-	:: held[0] && !for_good[0] -> held[0] = false
-	:: held[1] && !for_good[1] -> held[1] = false
-	:: held[2] && !for_good[2] -> held[2] = false
+	:: pages[0] == HELD -> pages[0] = NOT
+#if ITEMS > 1
+	:: pages[1] == HELD -> pages[1] = NOT
+#endif
+#if ITEMS > 2
+	:: pages[2] == HELD -> pages[2] = NOT
+#endif
+#if ITEMS > 3
+	:: pages[3] == HELD -> pages[3] = NOT
+#endif
 	od
 }
 
-#define PASSES(i)	(gated[i] && !held[i])
-#define ANY_PASSES	(PASSES(0) || PASSES(1) || PASSES(2))
-#define ANY_GATED	(gated[0] || gated[1] || gated[2])
+#define PASSES(i) (i < ITEMS && gated[i] && pages[i] == NOT)
+#if ITEMS > 3
+#define ANY(what) (what(0) || what(1) || what(2) || what(3))
+#elif ITEMS > 2
+#define ANY(what) (what(0) || what(1) || what(2))
+#else
+#define ANY(what) (what(0) || what(1))
+#endif
+#define GATED(i) (gated[i])
 
-/* One pass: the gate; B, copy, C. The entry must be there when the index says so. */
+#ifdef NO_ASK
+#define GIVES_UP (!flag && !ANY(GATED))
+#else
+#define GIVES_UP (!flag)
+#endif
+
+/* kernel_flags(); a store that changes nothing is left out. */
+inline kernel_flag(to)
+{
+	if
+	:: flag != to -> flag = to; store(KERNEL, FLAGS, to, ORDERED)
+	:: else
+	fi
+}
+
+/* The gate; B, copy, C. */
 inline take()
 {
-	do
-	:: PASSES(0) -> gated[0] = false
-	:: PASSES(1) -> gated[1] = false
-	:: PASSES(2) -> gated[2] = false
-	:: else -> break
-	od;
-	do
-	:: consumer < producer ->
-		assert(entry[consumer] == 1);
-		gated[consumer] = held[consumer];
-		consumer++
-	:: else -> break
-	od
+	load(KERNEL, SQ_PRODUCER, n, B);
+	d_step {
+		do
+		:: k < ITEMS ->
+			if
+			:: PASSES(k) -> gated[k] = false; slots_free++; came = true
+			:: else
+			fi;
+			k++
+		:: else -> break
+		od;
+		k = consumer;
+		do
+		:: k < n ->
+			touch(KERNEL, k);
+			came = true;
+			if
+			:: pages[k] == NOT -> slots_free++
+			:: else -> gated[k] = true
+			fi;
+			k++
+		:: else -> break
+		od;
+		k = 0
+	};
+	if
+	:: n > consumer -> consumer = n; store(KERNEL, SQ_CONSUMER, n, ORDERED)
+	:: else
+	fi;
+	n = 0
 }
 
-inline store_flag(value)
+/* refill() */
+inline refill()
 {
-	atomic { !flag_waits; flag_next = value; flag_waits = true }
+	if
+	:: in_engine = in_engine + slots_free; slots_free = 0
+	:: slots_free > 0			/* refused */
+	fi
+}
+
+/*
+ * starve_check(), as far as timer_begin(), which goes on to next_period() if that is
+ * to raise the flag.
+ */
+inline starve_check()
+{
+	if
+	:: in_engine > 0 && starved ->
+		starved = false;
+		kernel_flag(false);
+		timer = false
+	:: in_engine > 0 && !starved
+	:: in_engine == 0 && (!starved
+#ifndef NO_CAME
+		|| came
+#endif
+		|| (slots_free > 0 && !timer)) ->
+		starved = true;
+		kernel_flag(false);
+		period = true
+	:: else
+	fi;
+	came = false
+}
+
+inline pump()
+{
+	take();
+	refill();
+	starve_check()
+}
+
+/* next_period(): the timer goes on, or K, L, M. What follows pump() under the lock. */
+inline next_period()
+{
+	atomic {
+		timer = true;
+		period = false;
+		if
+		:: idle = true
+		:: idle = false
+		fi;
+		if
+#ifndef NO_FREE
+		:: slots_free > 0 -> idle = false
+#endif
+		:: else
+		fi;
+		if
+#ifdef NO_ASK
+		:: ANY(GATED) -> idle = false
+#endif
+		:: else
+		fi;
+		if
+		:: idle -> kernel_flag(true)		/* K */
+		:: else
+		fi
+	};
+	if
+	:: idle ->
+#ifndef NO_L
+		full_barrier(KERNEL);			/* L */
+#endif
+		atomic {
+#ifndef NO_M
+			load(KERNEL, SQ_PRODUCER, n, M)	/* M */
+#else
+			n = consumer
+#endif
+			;
+			if
+			:: n != consumer -> kernel_flag(false)
+#ifdef NO_TIMER
+			:: else -> timer = false
+#else
+			:: else -> timer = ANY(GATED)
+#endif
+			fi;
+			n = 0;
+			idle = false
+		}
+	:: else
+	fi
 }
 
 active proctype kernel()
 {
-looking:	/* the timer's passes: as many as it likes, then it gives up */
-	take();
-	if
-	:: goto looking
-	:: skip
-	fi;
-#ifdef NO_ASK
-	do
-	:: ANY_GATED ->
-		(producer != consumer || ANY_PASSES);	/* the timer, for ever */
-		take()
-	:: else -> break
-	od;
-#endif
-	store_flag(true);				/* K */
-#ifndef NO_L
-	!flag_waits;					/* L: full barrier */
-#endif
-	if
-	:: producer != consumer ->			/* M */
-		store_flag(false);
-		goto looking
-	:: else -> idle = true
-	fi;
+	byte n, k;
+	bool period, idle;
+
 end:
-	if
-	:: kicked -> kicked = false
-#ifndef NO_TIMER
-	:: ANY_PASSES					/* the timer, slower and slower */
+	do
+	/* callback() */
+	:: atomic { in_engine > 0 -> in_engine--;
+#ifdef DEFERRED
+		work = true }
+#else
+		pump() };
+		if
+		:: period -> next_period()
+		:: else
+		fi
 #endif
-	fi;
-	idle = false;
-	take();
-	store_flag(false);				/* the engine is busy again ... */
-	goto looking					/* ... until it runs dry once more */
+	/* sgring_pump_kick(), on the application's processor */
+	:: atomic { kicked -> sync(KERNEL);
+#ifdef DEFERRED
+		work = true };
+#else
+		pump() };
+		if
+		:: period -> next_period()
+		:: else
+		fi;
+#endif
+		atomic { sync(APP); kicked = false }
+	/* sq_timer_fn() */
+	:: atomic { timer && starved && !work &&
+			(GIVES_UP || NEWEST(SQ_PRODUCER) != consumer || ANY(PASSES) || slots_free > 0) ->
+		timer = false;
+#ifdef DEFERRED
+		load(KERNEL, SQ_PRODUCER, n, B);
+		work = n != consumer || slots_free > 0 || ANY(GATED);
+		n = 0 };
+#else
+		pump() };
+#endif
+		if
+		:: starved || period -> next_period()
+		:: else
+		fi
+#ifdef DEFERRED
+	/* worker() */
+	:: atomic { work -> work = false; pump() };
+		if
+		:: period -> next_period()
+		:: else
+		fi
+#endif
+	od
 }
 
 /* When nothing can move any more, nothing may be left behind. */
@@ -185,7 +344,7 @@ active proctype judge()
 {
 end:
 	timeout ->
-		assert(waits && consumer == producer);
-		assert(!ANY_PASSES);
+		assert(waits && consumer == NEWEST(SQ_PRODUCER));
+		assert(!ANY(PASSES) && !slots_free && !in_engine);
 		assert(flag)	/* and the kernel rests, whoever holds what */
 }
