@@ -4,7 +4,7 @@
  *
  * Writes entries, never reads them back. The consumer index is the
  * application's: it is read once per question and may be any number.
- * Under the stream's lock, any context.
+ * Under the stream's lock, any context. Models: tests/model/rings.pml and wait.pml.
  */
 #include <linux/errno.h>
 #include <linux/string.h>

@@ -21,6 +21,10 @@
  *
  * NEED_WAKEUP is about the SQ alone: who holds the pages of a slot at the gate
  * kicks nobody. For those the timer of a starved stream goes on.
+ *
+ * Letters are those of the drawing in uapi/linux/sgring_ring.h. Models:
+ * tests/model/wakeup.pml (NEED_WAKEUP, timer, gate), wait.pml (announcements),
+ * rings.pml (entries and slots).
  */
 #include <linux/dma-mapping.h>
 #include <linux/dmaengine.h>
@@ -147,10 +151,13 @@ static void announce_check(struct sgring_stream *s, bool asked)
 	u32 consumer, unannounced;
 	int pending;
 
-	/* The end of stream is announced whatever there is. */
+	/*
+	 * The end of stream is announced whatever there is. Who has asked has told by
+	 * that what it has consumed; else O, from E to H, is in wq_has_sleeper().
+	 */
 	if (!s->active || !(asked || wq_has_sleeper(&s->wait)))
 		return;
-	pending = sgring_cq_pending(&s->rings);
+	pending = sgring_cq_pending(&s->rings); /* H */
 	if (pending <= 0)
 		return;
 	consumer = s->rings.cq_producer - pending;
@@ -525,7 +532,7 @@ static bool need_wakeup(struct sgring_stream *s)
 	if (s->slots_free || s->setup.overrun == SGRING_OVERRUN_DROP)
 		return false;
 	kernel_flags(s, SGRING_NEED_WAKEUP, 0); /* K */
-	smp_mb(); /* L: pairs with I, see uapi/linux/sgring_ring.h */
+	smp_mb(); /* L: pairs with I */
 	if (!sgring_sq_used(&s->rings)) /* M */
 		return true;
 	kernel_flags(s, 0, SGRING_NEED_WAKEUP);

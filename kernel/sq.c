@@ -3,7 +3,7 @@
  * sgring: the kernel's side of the SQ
  *
  * Everything in it is the application's, and may change while it is looked at.
- * Under the stream's lock, any context.
+ * Under the stream's lock, any context. Model: tests/model/rings.pml.
  */
 #include <linux/errno.h>
 #include <linux/string.h>

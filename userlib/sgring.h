@@ -316,7 +316,12 @@ int sgring_wait(struct sgring *stream, int timeout_ms);
 /** sgring_kick() - have the kernel look at the SQ now; sgring_flush() knows when */
 int sgring_kick(struct sgring *stream);
 
-/** sgring_fd() - for an event loop; call sgring_flush() before each wait */
+/**
+ * sgring_fd() - for an event loop
+ *
+ * Before each wait take what is ready, call sgring_flush(), and look at sgring_ready()
+ * once more: what comes in between may wake nobody until a whole batch is there.
+ */
 int sgring_fd(const struct sgring *stream);
 
 /** sgring_ready() - entries to peek at */

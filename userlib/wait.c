@@ -31,6 +31,7 @@
  *
  * Each wait is preceded by sgring_flush(): a kernel that has stopped looking at the SQ is
  * kicked (I, J in sgring_ring.h). sgring_return() has no such barrier, and leans on that.
+ * The CQ is looked at once more after it (P). Models: tests/model/wakeup.pml and wait.pml.
  *
  * While senders have every slot the device cannot deliver, and the caller's
  * time-out does not run if one of theirs does.
@@ -224,7 +225,7 @@ static int what_happened(struct sgring *s)
 	uint32_t state = sgring_state(s);
 
 	/* The kernel wrote its last entries before this state: look again. */
-	if (sgring_ready(s))
+	if (sgring_ready(s)) /* P */
 		return 0;
 	if (sgring_load_acquire(&cq->kernel->flags) & SGRING_DEAD)
 		return sgring_ready(s) ? 0 : sgring_fail(ENODEV, "the device is gone");

@@ -35,9 +35,19 @@
  *     I  full barrier                           clear NEED_WAKEUP and go on
  *     J  load flags; kick if NEED_WAKEUP
  *
+ *   who looks at the CQ (who sleeps in epoll_wait() is asked nothing)
+ *     G  store cq_consumer                   E  store cq_producer
+ *     I  full barrier                        O  full barrier
+ *     P  load cq_producer; if it moved,      H  load cq_consumer: is a batch
+ *        do not wait                            complete, can it become so?
+ *
  *   C comes before the CQ entry of a slot that was taken: an SQ with as many
  *   entries as there are slots is never found full. Entries come before the
  *   state and the flag that say no more will come.
+ *
+ *   An application that returns each slot once has what C and D order ordered by
+ *   E and F: a slot comes back only after its SQ entry was read. C and D keep one
+ *   that does not from spoiling its other entries.
  *
  *   Either J sees NEED_WAKEUP or M sees the new producer; never neither. N has
  *   no barrier before it and may miss the flag: it only spares the engine a wait
@@ -45,6 +55,11 @@
  *   of any kind, a loop that looks at the CQ again and again included. Waiting
  *   is no kick. A slot that was taken and waits at the gate needs none: the
  *   kernel goes on looking at it by itself.
+ *
+ *   Either P sees the new entry or H sees what was consumed, so that the kernel
+ *   counts right what can still come. Before poll(2) P is not needed: it asks.
+ *
+ *   tests/model has all of it in Promela, and leaves out each letter in turn.
  */
 #ifndef _UAPI_LINUX_SGRING_RING_H
 #define _UAPI_LINUX_SGRING_RING_H
@@ -57,7 +72,7 @@
 #define sgring_load_relaxed(p)		READ_ONCE(*(p))
 #define sgring_load_acquire(p)		smp_load_acquire(p) /* B, H, M */
 #define sgring_store_release(p, v)	smp_store_release(p, v) /* C, E */
-#define sgring_full_barrier()		smp_mb() /* L */
+#define sgring_full_barrier()		smp_mb() /* L; O is in wq_has_sleeper() */
 #else
 #define sgring_load_relaxed(p)		__atomic_load_n(p, __ATOMIC_RELAXED)
 #define sgring_load_acquire(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
