@@ -54,7 +54,7 @@ static int lock_owner(struct sgring_stream *s, struct file *file)
 
 	if (mutex_lock_killable(&s->mutex))
 		return -EINTR;
-	if (s->dead)
+	if (sgring_is_dead(s))
 		ret = -ENODEV;
 	else if (s->state == SGRING_STATE_IDLE)
 		ret = -EBADFD;
@@ -125,7 +125,7 @@ static long ioctl_query(struct sgring_stream *s, unsigned long arg)
 	q = (struct sgring_query){ .size = sizeof(q) };
 	if (mutex_lock_killable(&s->mutex))
 		return -EINTR;
-	if (s->dead)
+	if (sgring_is_dead(s))
 		ret = -ENODEV;
 	else
 		query_fill(s, &q);
@@ -164,7 +164,7 @@ static long ioctl_setup(struct sgring_stream *s, struct file *file, unsigned lon
 	setup.size = sizeof(setup);
 	if (mutex_lock_killable(&s->mutex))
 		return -EINTR;
-	ret = s->dead ? -ENODEV : sgring_setup(s, file, &setup, &message);
+	ret = sgring_is_dead(s) ? -ENODEV : sgring_setup(s, file, &setup, &message);
 	mutex_unlock(&s->mutex);
 	if (message_out(&setup, &message) && !ret)
 		ret = -EFAULT;
@@ -188,7 +188,7 @@ static long ioctl_geometry(struct sgring_stream *s, unsigned long arg)
 		return -EINTR;
 	if (s->state == SGRING_STATE_IDLE) {
 		mutex_unlock(&s->mutex);
-		return s->dead ? -ENODEV : -EBADFD;
+		return sgring_is_dead(s) ? -ENODEV : -EBADFD;
 	}
 	sgring_rings_geometry(&s->rings, &g);
 	g.slot_count = s->setup.slot_count;
@@ -215,7 +215,7 @@ static int layout_read(struct sgring_stream *s, struct sgring_layout *l, struct 
 	if (mutex_lock_killable(&s->mutex))
 		return -EINTR;
 	if (s->state == SGRING_STATE_IDLE)
-		ret = s->dead ? -ENODEV : -EBADFD;
+		ret = sgring_is_dead(s) ? -ENODEV : -EBADFD;
 	else if (l->slot >= s->setup.slot_count)
 		ret = -ERANGE;
 	else
@@ -340,9 +340,9 @@ static long ioctl_stats(struct sgring_stream *s, unsigned long arg)
 	/* The last set-up's counters stay until the next. */
 	sgring_pump_stats(s, &stats);
 	if (!stats.size)
-		ret = s->dead ? -ENODEV : -EBADFD;
+		ret = sgring_is_dead(s) ? -ENODEV : -EBADFD;
 	stats.size = sizeof(stats);
-	stats.state = s->dead ? SGRING_STATE_DEAD : s->state;
+	stats.state = sgring_is_dead(s) ? SGRING_STATE_DEAD : s->state;
 	stats.memory_bytes = s->memory_bytes + s->rings.kernel_bytes + s->rings.user_bytes;
 	stats.held_bytes = sgring_reaper_bytes();
 	if (s->bounced)
@@ -384,12 +384,14 @@ static long sgring_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 static __poll_t sgring_poll(struct file *file, poll_table *wait)
 {
 	struct sgring_stream *s = stream_of(file);
+	struct file *owner;
 	__poll_t mask = 0;
 
 	poll_wait(file, &s->wait, wait);
-	if (READ_ONCE(s->owner) == file)
+	owner = smp_load_acquire(&s->owner); /* pairs with sgring_setup() */
+	if (owner == file)
 		mask = sgring_pump_poll(s, true);
-	else if (!READ_ONCE(s->owner))
+	else if (!owner)
 		mask = EPOLLIN | EPOLLRDNORM; /* a read would start it */
 	else
 		mask = EPOLLERR;
@@ -420,7 +422,7 @@ static int sgring_open(struct inode *inode, struct file *file)
 		kfree(f);
 		return -EINTR;
 	}
-	if (s->dead) {
+	if (sgring_is_dead(s)) {
 		mutex_unlock(&s->mutex);
 		kfree(f);
 		return -ENODEV;

@@ -233,7 +233,7 @@ void sgring_stream_unregister(struct sgring_stream *s)
 
 	/* First of all, so that a drain does not keep us. */
 	spin_lock_bh(&s->lock);
-	s->dead = true;
+	WRITE_ONCE(s->dead, true);
 	spin_unlock_bh(&s->lock);
 	wake_up_all(&s->idle_wait);
 	sgring_lock_settled(s);

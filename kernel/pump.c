@@ -242,7 +242,7 @@ static void cell_retire(struct sgring_stream *s, struct sgring_cell *cell, u32 m
 	s->gap += lost;
 	s->position += lost;
 	cell->state = SGRING_CELL_IDLE;
-	s->cell_head++;
+	WRITE_ONCE(s->cell_head, s->cell_head + 1); /* a drain looks on without the lock */
 
 	if (!slot) {
 		/* As if it starved: what is at the gate may complete no batch. */
@@ -479,7 +479,7 @@ static bool submit(struct sgring_stream *s, struct sgring_slot *slot)
 		s->stats.engine_busy++;
 		return false;
 	}
-	s->cell_tail++;
+	WRITE_ONCE(s->cell_tail, s->cell_tail + 1); /* as in cell_retire() */
 	return true;
 }
 
@@ -913,7 +913,7 @@ bool sgring_pump_retire_rest(struct sgring_stream *s, const u32 *residue, bool l
 		s->slots_engine--;
 		s->slots_free++;
 	}
-	s->cell_head = s->cell_tail;
+	WRITE_ONCE(s->cell_head, s->cell_tail);
 	/* From now on every callback is late. */
 	s->arm++;
 	spin_unlock_bh(&s->lock);

@@ -24,7 +24,7 @@ static int read_begin(struct sgring_stream *s, struct file *file)
 
 	if (s->owner == file)
 		return s->reading ? 0 : -EBUSY;
-	if (s->dead)
+	if (sgring_is_dead(s))
 		return -ENODEV;
 	if (s->owner)
 		return -EBUSY;

@@ -484,7 +484,7 @@ int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup
 	if (s->bounced)
 		dev_notice_ratelimited(&s->dev,
 				       "DMA goes through a bounce buffer: every transfer is copied\n");
-	s->owner = file;
+	smp_store_release(&s->owner, file); /* a poll of it finds the rings; it takes no mutex */
 	s->setups++;
 	WRITE_ONCE(s->state, SGRING_STATE_READY);
 	WRITE_ONCE(s->rings.kernel->state, SGRING_STATE_READY);
@@ -510,7 +510,7 @@ void sgring_teardown(struct sgring_stream *s)
 	/* A poll may be looking at the rings, under the lock. */
 	rings = s->rings;
 	s->rings = (struct sgring_rings){};
-	s->owner = NULL;
+	WRITE_ONCE(s->owner, NULL);
 	spin_unlock_bh(&s->lock);
 	slots_free(s);
 	sgring_rings_free(&rings);

@@ -33,7 +33,8 @@ static void set_state(struct sgring_stream *s, u32 state)
 	WRITE_ONCE(s->state, state);
 	/* Who sees it sees the entries before it. */
 	if (s->rings.kernel)
-		sgring_store_release(&s->rings.kernel->state, s->dead ? SGRING_STATE_DEAD : state);
+		sgring_store_release(&s->rings.kernel->state,
+				     sgring_is_dead(s) ? SGRING_STATE_DEAD : state);
 }
 
 static void device_stop(struct sgring_stream *s)
@@ -46,7 +47,7 @@ static void device_stop(struct sgring_stream *s)
 /* If the engine goes on, it goes on writing to what it was given. 0 or -EIO. */
 static int engine_stop(struct sgring_stream *s)
 {
-	int ret = sgring_engine_stop(&s->engine, !s->dead);
+	int ret = sgring_engine_stop(&s->engine, !sgring_is_dead(s));
 
 	if (!ret)
 		return 0;
@@ -81,7 +82,7 @@ static int collect(struct sgring_stream *s)
 {
 	unsigned long deadline = jiffies + msecs_to_jiffies(ARM_GATE_MS);
 
-	while (!sgring_pump_collect(s) && !READ_ONCE(s->dead) && time_before(jiffies, deadline)) {
+	while (!sgring_pump_collect(s) && !sgring_is_dead(s) && time_before(jiffies, deadline)) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		msleep(ARM_LOOK_MS);
@@ -188,6 +189,12 @@ static bool oldest_cookie(struct sgring_stream *s, dma_cookie_t *cookie)
 	return found;
 }
 
+/* Without the lock: looked at again after a wake-up. */
+static bool engine_has_any(const struct sgring_stream *s)
+{
+	return READ_ONCE(s->cell_head) != READ_ONCE(s->cell_tail);
+}
+
 /*
  * Wait for the engine to finish what it has. A device that was stopped will
  * not fill the slot it is in: then the residue stands still, and no time-out
@@ -201,14 +208,14 @@ static int drain(struct sgring_stream *s, u32 timeout_ms, int task_state)
 	u32 residue, last = 0, quiet = 0;
 	dma_cookie_t cookie, last_cookie = 0;
 
-	while (READ_ONCE(s->cell_head) != READ_ONCE(s->cell_tail)) {
+	while (engine_has_any(s)) {
 		DEFINE_WAIT(wait);
 
 		prepare_to_wait(&s->idle_wait, &wait, task_state);
-		if (sgring_inflight(s) && !READ_ONCE(s->dead))
+		if (engine_has_any(s) && !sgring_is_dead(s))
 			schedule_timeout(msecs_to_jiffies(DRAIN_LOOK_MS) ?: 1);
 		finish_wait(&s->idle_wait, &wait);
-		if (READ_ONCE(s->dead))
+		if (sgring_is_dead(s))
 			return -ENODEV;
 		if (task_state == TASK_KILLABLE && fatal_signal_pending(current))
 			return -EINTR;

@@ -310,6 +310,12 @@ static inline bool sgring_has_scratch(const struct sgring_stream *s)
 	       (s->engine.quirks & SGRING_QUIRK_DRAIN);
 }
 
+/* The device is going: said under the spinlock, before whoever holds the mutex lets go of it. */
+static inline bool sgring_is_dead(const struct sgring_stream *s)
+{
+	return READ_ONCE(s->dead);
+}
+
 static inline u32 sgring_inflight(const struct sgring_stream *s)
 {
 	return s->cell_tail - s->cell_head;

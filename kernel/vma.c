@@ -295,7 +295,7 @@ static int map_region(struct sgring_stream *s, struct file *file, struct vm_area
 	bool may_write = false;
 	u64 bytes;
 
-	if (s->dead)
+	if (sgring_is_dead(s))
 		return -ENODEV;
 	if (s->state == SGRING_STATE_IDLE || s->reading)
 		return -EBADFD;
