@@ -3,7 +3,7 @@
 # Sourced after vm/lib.sh, by whoever has set $log, the folder of the parts' logs.
 
 : "${log:?}"
-passed=0 failed=0
+passed=0 failed=0 nth=0
 
 # Tests passed and failed in a log. The VM suite has counted for itself; elsewhere a test that
 # was begun and is not OK has failed, and cmocka names it again in the end.
@@ -18,11 +18,11 @@ tests_in() {
 	echo "$ok $bad"
 }
 
-# part NAME COMMAND...: runs it, counts what it prints.
+# part NAME COMMAND...: runs it, counts what it prints. Of how many, $of may say.
 part() {
 	local name=$1 rc=0 ok bad start=$SECONDS
 	shift
-	printf '== %s\n' "$name"
+	printf '== %s%s\n' "$name" "${of:+ ($((++nth)) of $of)}"
 	"$@" >"$log/$name.log" 2>&1 || rc=$?
 	read -r ok bad < <(tests_in "$log/$name.log")
 	if [ $rc != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
