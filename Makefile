@@ -32,8 +32,10 @@ help:
 	@echo 'make modules    the modules; KDIR=/path/to/headers for a kernel of your own'
 	@echo 'make install    library, header, man pages, tool (PREFIX=, DESTDIR=)'
 	@echo 'make lint       checkpatch --strict, sparse and W=1 on the kernel code'
-	@echo 'make check-debug  the VM tests on a kernel with KASAN, lockdep, DMA-API debug'
-	@echo '                and kmemleak, built first (about ten minutes)'
+	@echo 'make check-debug  all that can be looked at closely: the VM tests, failed allocations,'
+	@echo '                hostile programs, violent ends on a kernel with KASAN, lockdep, DMA-API'
+	@echo '                debug and kmemleak; data races; coverage. Builds two kernels first, once'
+	@echo '                (about ten minutes each), and takes most of an hour'
 	@echo 'make check-kernels  builds for and tests on the kernels of five Debian suites,'
 	@echo '                5.10 to 7.3 (about three minutes and 150 MB each)'
 	@echo 'make bench      what sgring costs beside other ways, on this machine: tables, plots'
@@ -87,9 +89,9 @@ demo: $(B)/modules/vm/.done user
 check: $(B)/modules/vm/.done user
 	$(Q)tests/check $(B)/modules/vm
 
-# Its kernel takes about ten minutes to build, once.
+# Its kernels take about ten minutes each to build, once. CHECK: arguments of tests/check-debug.
 check-debug:
-	$(Q)tests/check-debug
+	$(Q)tests/check-debug $(CHECK)
 
 check-kernels:
 	$(Q)tests/kernels
