@@ -198,9 +198,11 @@ static int pump_init(struct kunit *test)
 		return -ENOMEM;
 	s = &b->s;
 	s->cells = kunit_kzalloc(test, SGRING_CELLS * sizeof(*s->cells), GFP_KERNEL);
-	s->slots = kunit_kzalloc(test, SLOTS * sizeof(*s->slots), GFP_KERNEL);
+	s->slots = kunit_kzalloc(test, (SLOTS + 1) * sizeof(*s->slots), GFP_KERNEL);
 	if (!s->cells || !s->slots)
 		return -ENOMEM;
+	/* Behind the last one there is none, however inviting what is there. */
+	s->slots[SLOTS].state = SGRING_SLOT_APP;
 	sgring_pump_init(s);
 	INIT_WORK(&s->fail_work, bench_failed);
 	s->client.direction = DMA_DEV_TO_MEM;
