@@ -856,6 +856,7 @@ static void calls_from_all_sides_at_once(void **state)
 	for (i = 0; i < ARRAY_SIZE(parts); i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, parts[i], &x), 0);
 	msleep(3000);
+	WAIT_FOR(x.starts > 10 && x.slots > 100, LONG_MS);
 	x.over = true;
 	for (i = 0; i < ARRAY_SIZE(parts); i++)
 		pthread_join(threads[i], NULL);
