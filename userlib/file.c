@@ -129,19 +129,21 @@ static bool ask_alignment(int fd, struct sgring_file_traits *t)
 	return false;
 }
 
-/* Does a write of the usual size and alignment pass? The file is new, and empty again. */
+/* Does a write of the usual size and alignment pass? Behind the end, which is where it was then. */
 static bool try_write(int fd)
 {
+	struct stat st;
 	void *block;
 	ssize_t n;
 
-	if (posix_memalign(&block, BLOCK_GUESS, BLOCK_GUESS))
+	if (fstat(fd, &st) || posix_memalign(&block, BLOCK_GUESS, BLOCK_GUESS))
 		return false;
 	memset(block, 0, BLOCK_GUESS);
-	n = pwrite(fd, block, BLOCK_GUESS, 0);
+	n = pwrite(fd, block, BLOCK_GUESS,
+		   (st.st_size + BLOCK_GUESS - 1) / BLOCK_GUESS * BLOCK_GUESS);
 	free(block);
 	/* A full disk is not what is asked here. */
-	return (n >= 0 || errno != EINVAL) && !ftruncate(fd, 0);
+	return (n >= 0 || errno != EINVAL) && !ftruncate(fd, st.st_size);
 }
 
 static bool in_memory(uint32_t magic)
@@ -186,8 +188,7 @@ static int look_at(const char *path, int fd, struct sgring_file_traits *t)
 	struct stat st;
 	char text[128];
 
-	if (fstat(fd, &st) || (S_ISREG(st.st_mode) && ftruncate(fd, 0)) ||
-	    (S_ISBLK(st.st_mode) && ioctl(fd, BLKGETSIZE64, &t->device_bytes)))
+	if (fstat(fd, &st) || (S_ISBLK(st.st_mode) && ioctl(fd, BLKGETSIZE64, &t->device_bytes)))
 		return sgring_fail(errno, "%s: %s", path, sgring_strerror(errno, text, sizeof(text)));
 	t->regular = S_ISREG(st.st_mode);
 	if (t->direct && !t->block)
@@ -232,10 +233,22 @@ int sgring_file_open(const char *path, bool overwrite, bool direct, struct sgrin
 	return fd;
 }
 
-int sgring_file_create(const char *path, bool overwrite)
+int sgring_file_create(const char *path, bool overwrite, bool *created)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_CREAT |
-		      (overwrite ? O_TRUNC : O_EXCL), 0666);
+	struct stat st;
+	int fd;
 
+	*created = stat(path, &st);
+	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_CREAT | (overwrite ? 0 : O_EXCL), 0666);
 	return fd < 0 ? cannot_open(path, errno, false) : fd;
+}
+
+int sgring_file_empty(const char *path, int fd)
+{
+	struct stat st;
+	char text[128];
+
+	if (fstat(fd, &st) || (S_ISREG(st.st_mode) && st.st_size && ftruncate(fd, 0)))
+		return sgring_fail(errno, "%s: %s", path, sgring_strerror(errno, text, sizeof(text)));
+	return 0;
 }

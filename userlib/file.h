@@ -38,7 +38,7 @@ char *sgring_file_part(const char *path, unsigned int part);
 int sgring_file_alone(const char *path, bool overwrite);
 
 /*
- * Open a data file: a new one, or with @overwrite an existing one or a block
+ * Open a data file: a new one, or with @overwrite an existing one, as it is, or a block
  * device; with O_DIRECT if @direct and if that works. @traits are written; if it
  * has a block it is that of another file in the same place, which is not looked
  * for again. A descriptor, or -errno.
@@ -47,6 +47,9 @@ int sgring_file_open(const char *path, bool overwrite, bool direct,
 		     struct sgring_file_traits *traits);
 
 /* And a plain one, for an index. */
-int sgring_file_create(const char *path, bool overwrite);
+int sgring_file_create(const char *path, bool overwrite, bool *created);
+
+/* What was in it goes, if it is a file. 0 or -errno. */
+int sgring_file_empty(const char *path, int fd);
 
 #endif /* SGRING_FILE_H */

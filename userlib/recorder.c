@@ -92,7 +92,7 @@ static int file_open(struct sgring_recorder *r, struct sgring_recording *f, bool
 		return f->fd;
 	if (!f->index_path)
 		return 0;
-	f->index_fd = sgring_file_create(f->index_path, overwrite);
+	f->index_fd = sgring_file_create(f->index_path, overwrite, &f->index_created);
 	if (f->index_fd >= 0 && !same_file(f->fd, f->index_fd))
 		return 0;
 	err = f->index_fd < 0 ? f->index_fd :
@@ -100,6 +100,18 @@ static int file_open(struct sgring_recorder *r, struct sgring_recording *f, bool
 	if (traits->created)
 		unlink(f->path);
 	return err;
+}
+
+static int empty(const struct sgring_recording *f)
+{
+	int err = sgring_file_empty(f->path, f->fd);
+
+	return err || f->index_fd < 0 ? err : sgring_file_empty(f->index_path, f->index_fd);
+}
+
+int sgring_rec_empty(struct sgring_recorder *r)
+{
+	return empty(r->current);
 }
 
 int sgring_rec_begin(struct sgring_recorder *r, bool direct)
@@ -117,6 +129,8 @@ int sgring_rec_begin(struct sgring_recorder *r, bool direct)
 	else if (!err && (traits.direct != direct || traits.regular != r->traits.regular))
 		err = sgring_fail(EXDEV, "%s is on another file system than those before it",
 				  f->path);
+	if (!err && r->part > 1)
+		err = empty(f);
 	if (err) {
 		file_free(f);
 		return err;

@@ -87,6 +87,7 @@ struct sgring_bounce {
  * @epoch: of the last hello in the index; 0: there is none
  * @items: slots and ends of streams in it
  * @dirty: written since the last sync
+ * @index_created: it was not there before
  * @doubtful: a sync has failed: what was written since the one before may be lost
  * @ending: no more data comes
  * @in_round: a round is under way
@@ -111,6 +112,7 @@ struct sgring_recording {
 	int64_t begun_ns;
 	int64_t round_ns;
 	uint32_t epoch;
+	bool index_created;
 	bool dirty;
 	bool doubtful;
 	bool ending;
@@ -201,8 +203,12 @@ struct sgring_recorder {
 
 /* Memory for bounces; the traits are known. -ENOMEM. */
 int sgring_rec_bounces(struct sgring_recorder *r);
-/* The first file, or the next one, becomes the current one. 0 or -errno. */
+/*
+ * The first file, or the next one, becomes the current one. 0 or -errno. The first one, if
+ * it existed, is as it was until sgring_rec_empty().
+ */
 int sgring_rec_begin(struct sgring_recorder *r, bool direct);
+int sgring_rec_empty(struct sgring_recorder *r);
 /* The oldest file goes. */
 void sgring_rec_end(struct sgring_recorder *r);
 /* Something has failed at this byte of this file: the first one tells. */

@@ -78,7 +78,10 @@ static int check_options(const struct sgring_recorder *r)
 	return 0;
 }
 
-/* The first file is there; it goes again if this fails and it is new. */
+/*
+ * The first file is there; it goes again if this fails and it is new. What was in an old one,
+ * and its parts, go when nothing can be refused any more.
+ */
 static int begin(struct sgring_recorder *r)
 {
 	const struct sgring_tx_options *o = &r->tx->options;
@@ -89,14 +92,16 @@ static int begin(struct sgring_recorder *r)
 	if (o->flags & SGRING_TX_PAD)
 		r->align = r->traits.block > PAD_BYTES ? r->traits.block : PAD_BYTES;
 	err = check_options(r);
+	if (!err)
+		err = sgring_rec_bounces(r);
+	if (!err)
+		err = choose(r);
 	if (!err && r->traits.regular)
 		err = sgring_file_alone(r->path, overwrite);
 	if (!err && r->traits.regular && r->index_path)
 		err = sgring_file_alone(r->index_path, overwrite);
 	if (!err)
-		err = sgring_rec_bounces(r);
-	if (!err)
-		err = choose(r);
+		err = sgring_rec_empty(r);
 	r->ahead = r->traits.regular && r->traits.direct && r->index_path;
 	return err;
 }
@@ -138,11 +143,10 @@ static int tx_file_open(struct sgring_tx *t, const char *where)
 		err = sgring_rec_begin(r, o->method != SGRING_TX_COPY);
 	if (!err) {
 		err = begin(r);
-		if (err && r->traits.created) {
+		if (err && r->traits.created)
 			unlink(r->current->path);
-			if (r->current->index_path)
-				unlink(r->current->index_path);
-		}
+		if (err && r->current->index_created)
+			unlink(r->current->index_path);
 	}
 	if (err)
 		recorder_free(r);

@@ -925,6 +925,81 @@ static void disk_that_hangs_fails_after_the_timeout(void **state)
 	assert_non_null(strstr(said, "still being written"));
 }
 
+static void write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static void has_text(const char *path, const char *text)
+{
+	size_t bytes;
+	unsigned char *data = read_file(path, &bytes);
+
+	assert_int_equal(bytes, strlen(text));
+	assert_memory_equal(data, text, bytes);
+	free(data);
+}
+
+/* Overwriting was allowed, and then something else was not. */
+static void what_is_refused_leaves_old_files_as_they_were(void **state)
+{
+	char data[512];
+	const struct sgring_tx_options refused[] = {
+		{ .method = SGRING_TX_DIRECT, .flags = SGRING_TX_SQPOLL },
+		{ .rotate_bytes = 1 },
+		{ .index = data },
+	};
+	struct sgring_tx_options o;
+	struct sgring_tx *t;
+	struct sgring *s;
+	struct sim *sim = sim_new();
+	unsigned int i, there;
+	char url[600];
+
+	(void)state;
+	assert_int_equal(sim_open(sim, &s, NULL), 0);
+	snprintf(data, sizeof(data), "%s", in("old.data"));
+	snprintf(url, sizeof(url), "file:%s", data);
+	for (i = 0; i < ARRAY_SIZE(refused); i++) {
+		/* Both are there, or one of them. */
+		for (there = 1; there <= 3; there++) {
+			if (there & 1)
+				write_text(in("old.data"), "old data");
+			if (there & 2)
+				write_text(in("old.index"), "old index");
+			write_text(in("old-0002.data"), "part");
+			o = refused[i];
+			o.size = sizeof(o);
+			o.flags |= SGRING_TX_OVERWRITE;
+			assert_true(sgring_tx_open(&t, s, url, &o) < 0);
+			if (there & 1)
+				has_text(in("old.data"), "old data");
+			else
+				assert_false(exists(in("old.data")));
+			if (there & 2)
+				has_text(in("old.index"), "old index");
+			else
+				assert_false(exists(in("old.index")));
+			has_text(in("old-0002.data"), "part");
+			unlink(in("old.data"));
+			unlink(in("old.index"));
+		}
+	}
+	write_text(in("old.data"), "old data");
+	write_text(in("old.index"), "old index");
+	assert_int_equal(sgring_tx_open(&t, s, url, SGRING_TX_OPTIONS(.flags = SGRING_TX_OVERWRITE)), 0);
+	has_text(in("old.data"), "");
+	has_text(in("old.index"), "");
+	assert_false(exists(in("old-0002.data")));
+	assert_int_equal(sgring_close(s), 0);
+	unlink(in("old.data"));
+	unlink(in("old.index"));
+	sim_free(sim);
+}
+
 static void cancelled_recording_is_cut_to_what_it_has(void **state)
 {
 	struct found f;
@@ -1761,6 +1836,7 @@ int main(void)
 		cmocka_unit_test(failed_writes_leave_data_and_index_that_agree),
 		cmocka_unit_test(failed_sync_takes_back_what_it_should_have_kept),
 		cmocka_unit_test(failed_index_leaves_data_and_index_that_agree),
+		cmocka_unit_test(what_is_refused_leaves_old_files_as_they_were),
 		cmocka_unit_test(disk_that_hangs_fails_after_the_timeout),
 		cmocka_unit_test(cancelled_recording_is_cut_to_what_it_has),
 		cmocka_unit_test_teardown(file_size_limit_is_told, limit_off),
