@@ -16,6 +16,9 @@
 /* SQ entries one pass takes at most. */
 #define PASS_ENTRIES	1024
 
+/* How long what was returned may stay unseen, unless a set-up says longer. */
+#define PERIOD_MAX_NS	16000000ULL
+
 /* How long the owner's descriptor may stay readable after the last entry was consumed. */
 #define BELL_NS		1000000
 
@@ -99,6 +102,7 @@ static void silence_bell(struct sgring_sim *s)
 static void announce(struct sgring_sim *s)
 {
 	s->announced = s->rings.cq_producer;
+	s->wake_at = SGRING_SIM_OFF;
 	s->stats.wakeups += !s->rung;
 	ring_bell(s);
 }
@@ -118,8 +122,10 @@ static void announce_check(struct sgring_sim *s, bool asked)
 	if (pending <= 0)
 		return;
 	consumer = s->rings.cq_producer - (u32)pending;
-	if ((s32)(consumer - s->announced) > 0)
+	if ((s32)(consumer - s->announced) > 0) {
 		s->announced = consumer;
+		s->wake_at = SGRING_SIM_OFF;
+	}
 	unannounced = s->rings.cq_producer - s->announced;
 	if (!unannounced)
 		return;
@@ -318,15 +324,18 @@ static bool need_wakeup(struct sgring_sim *s)
 	return false;
 }
 
-/* When the timer of a starved stream is to run again. */
+/* When the timer of a starved stream is to run again: after a quarter of what it has waited. */
 static u64 next_look(struct sgring_sim *s)
 {
-	bool idle = s->setup.sq_idle_usec == SGRING_OFF ||
-		    s->mono_ns - s->idle_since >= s->setup.sq_idle_usec * 1000ULL;
+	u64 waited = s->mono_ns - s->idle_since, idle_ns = s->setup.sq_idle_usec * 1000ULL;
+	bool idle = s->setup.sq_idle_usec == SGRING_OFF || waited >= idle_ns;
+	u64 period = min_of(waited / 4, PERIOD_MAX_NS);
 
 	if (idle && need_wakeup(s))
 		return SGRING_SIM_OFF;
-	return s->mono_ns + s->setup.sq_poll_usec * 1000ULL;
+	if (!idle)
+		period = min_of(period, idle_ns - waited);
+	return s->mono_ns + max_of(period, s->setup.sq_poll_usec * 1000ULL);
 }
 
 /* Of a stream that starves, or to which something came. */

@@ -541,6 +541,27 @@ static void need_wakeup_is_raised_when_nobody_looks(void **state)
 	sgring_close(s);
 }
 
+/* The longer a stall is the rarer it is looked at: every 16 ms in the end. */
+static void long_stalls_cost_few_timer_runs(void **state)
+{
+	struct sgring *s = started(FLAT_OUT, SGRING_OPTIONS(.slot_bytes = SLOT, .slot_count = 2,
+							    .sq_poll_usec = 100,
+							    .sq_idle_usec = 60000000));
+	struct sgring_stats st;
+
+	(void)state;
+	next(s);
+	next(s);
+	do {
+		usleep(10000);
+		st = stats_now(s);
+	} while (st.stalled_ns < 1000000000);
+	/* A quarter of what it has waited: some 30 until then; however late they are. */
+	assert_in_range(st.timer_runs, 1, 40 + st.stalled_ns / 16000000);
+	assert_int_equal(st.timer_hits, 0);
+	sgring_close(s);
+}
+
 static void slots_are_all_accounted_for(void **state)
 {
 	struct sgring *s = started(FLAT_OUT, SGRING_OPTIONS(.slot_bytes = SLOT, .slot_count = 8));
@@ -597,6 +618,34 @@ static void descriptor_is_readable_for_a_batch(void **state)
 	assert_int_equal(sgring_stop(s, 0, 0), 0);
 	assert_true(readable(s, LONG));
 	the_end(s);
+	sgring_close(s);
+}
+
+/* Its time begins with its own first slot, not with that of a batch that was complete. */
+static void a_batch_has_its_time(void **state)
+{
+	const uint64_t time_ns = 200000000;
+	struct sgring *s = started(&(struct device){ .rate = 4 << 20 },
+				   SGRING_OPTIONS(.slot_bytes = SLOT, .slot_count = 64, .wake_slots = 8,
+						  .wake_usec = time_ns / 1000));
+	struct sgring_slot b;
+	struct timespec now;
+	int round, n;
+
+	(void)state;
+	for (round = 0; round < 12; round++) {
+		assert_true(readable(s, LONG));
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		assert_int_equal(sgring_next(s, &b, 0), 0);
+		n = sgring_ready(s) + 1;
+		/* Who was away for so long that the engine ran dry is woken for that. */
+		if (n < 8 && !stats_now(s).stalls)
+			assert_true((uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec >=
+				    b.time_ns + time_ns);
+		do
+			give_back(s, &b);
+		while (!sgring_next(s, &b, 0));
+	}
 	sgring_close(s);
 }
 
@@ -711,8 +760,10 @@ GROUP(TEST(defaults_are_the_same),
       TEST(epochs_begin_at_zero_on_the_same_memory),
       TEST(slots_come_back_in_any_order_with_their_cookies),
       TEST(need_wakeup_is_raised_when_nobody_looks),
+      TEST(long_stalls_cost_few_timer_runs),
       TEST(slots_are_all_accounted_for),
       TEST(descriptor_is_readable_for_a_batch),
+      TEST(a_batch_has_its_time),
       TEST(time_ends_a_batch_too),
       TEST(observers_look_on),
       TEST(clocks_are_the_ones_asked_for))
