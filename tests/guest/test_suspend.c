@@ -143,8 +143,11 @@ static void losses_before_it_are_counted(void **state)
 	s = open_slots("rx0");
 	stream_start(&s);
 	/* Nobody returns a slot: what comes then is lost. */
-	for (i = 0; i < 8; i++)
+	for (i = 0; i < 8; i++) {
+		position = s.position;
 		held[i] = stream_expect(&s);
+		gaps += held[i].position_bytes - position;	/* of a slow machine */
+	}
 	assert_true(WAIT_FOR(knob_get("rx0", "overflowed_bytes") > SLOT, LONG_MS));
 	for (i = 0; i < 8; i++)
 		stream_return(&s, held[i].slot, 0);
