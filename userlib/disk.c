@@ -142,7 +142,7 @@ static bool advance(struct sgring_disk_op *op, size_t n)
 	op->retry = false;
 	if (n < op->bytes) {
 		/* The rest begins on a block; what is written twice is the same. */
-		n -= n < op->block ? n : (op->at + n) % op->block;
+		n -= n < op->block ? n : (size_t)((op->at + n) % op->block);
 		if (!n)
 			op->error = -EIO;
 	}

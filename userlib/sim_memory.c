@@ -98,7 +98,7 @@ static unsigned char *map_aligned(size_t bytes)
 
 	if (!all)
 		return NULL;
-	before = round_up((uintptr_t)all, SGRING_SIM_HUGE_BYTES) - (uintptr_t)all;
+	before = (size_t)round_up((uintptr_t)all, SGRING_SIM_HUGE_BYTES) - (uintptr_t)all;
 	if (before)
 		munmap(all, before);
 	munmap(all + before + bytes, SGRING_SIM_HUGE_BYTES - before);
@@ -171,8 +171,8 @@ int sgring_sim_memory_make(struct sgring_sim *s, struct sgring_sim_message *m)
 	/* Who asks for small chunks gets them. */
 	if (pages == SGRING_SIM_AUTO && u->chunk_bytes == sgring_sim_page())
 		pages = SGRING_SIM_4K;
-	s->data_bytes = round_up(s->memory_bytes, pages == SGRING_SIM_4K ? sgring_sim_page() :
-							  SGRING_SIM_HUGE_BYTES);
+	s->data_bytes = (size_t)round_up(s->memory_bytes, pages == SGRING_SIM_4K ?
+					 sgring_sim_page() : SGRING_SIM_HUGE_BYTES);
 	page = map_data(s, pages, m);
 	if (page < 0) {
 		sgring_sim_memory_free(s);
@@ -251,8 +251,8 @@ int sgring_sim_rings_make(struct sgring_sim *s)
 	int memfd;
 
 	table = page + round_up(r.cq_entries * sizeof(struct sgring_cqe), page);
-	r.kernel_bytes = table + round_up(slots * sizeof(struct sgring_slot_info), page);
-	r.user_bytes = page + round_up(r.sq_entries * sizeof(struct sgring_sqe), page);
+	r.kernel_bytes = (size_t)(table + round_up(slots * sizeof(struct sgring_slot_info), page));
+	r.user_bytes = (size_t)(page + round_up(r.sq_entries * sizeof(struct sgring_sqe), page));
 	memfd = memfd_create("sgring-sim", MFD_CLOEXEC);
 	if (memfd < 0 || ftruncate(memfd, (off_t)r.kernel_bytes)) {
 		free_rings(&r, memfd);

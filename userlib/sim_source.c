@@ -18,6 +18,7 @@
 
 /* Made in one go, while a stop waits. */
 #define PIECE_BYTES	65536U
+#define BILLION		1000000000U
 
 /* A number that looks like chance, and is the same in every run. */
 static u64 chance(u64 n)
@@ -73,12 +74,15 @@ bool sgring_sim_source_ended(const struct sgring_sim *s)
 void sgring_sim_source_advance(struct sgring_sim *s)
 {
 	struct sgring_sim_source *d = &s->source;
-	unsigned __int128 made = (unsigned __int128)(s->mono_ns - d->last_ns) * s->options.rate +
-				 d->remainder;
-	u64 bytes = (u64)(made / 1000000000), room, space, fit;
+	u64 ns = (s->mono_ns - d->last_ns) % BILLION;
+	u64 seconds = (s->mono_ns - d->last_ns) / BILLION;
+	/* In parts, so that no product is too large. */
+	u64 made = ns * (s->options.rate % BILLION) + d->remainder;
+	u64 bytes = seconds * s->options.rate + ns * (s->options.rate / BILLION) + made / BILLION;
+	u64 room, space, fit;
 
 	d->last_ns = s->mono_ns;
-	d->remainder = (u64)(made % 1000000000);
+	d->remainder = made % BILLION;
 	if (d->fd >= 0) {
 		/* A file waits; nothing is lost. */
 		d->level = min_of(d->level + bytes, file_left(s));
@@ -225,7 +229,7 @@ bool sgring_sim_source_move(struct sgring_sim *s, bool crumbs)
 		want = min_of(want, file_left(s));
 	if (have < want && !run_ends && !crumbs) {
 		s->device_at = s->mono_ns +
-			       ((want - have) * 1000000000 - d->remainder) / s->options.rate + 1;
+			       ((want - have) * BILLION - d->remainder) / s->options.rate + 1;
 		return false;
 	}
 	bytes = min_of(have, want);
@@ -233,7 +237,7 @@ bool sgring_sim_source_move(struct sgring_sim *s, bool crumbs)
 		bytes = min_of(bytes, PIECE_BYTES);
 	if (!bytes && limit)
 		return false;
-	fill(s, cell, bytes, crumbs);
+	fill(s, cell, (size_t)bytes, crumbs);
 	moved(s, cell, (u32)bytes, limit, run_ends && bytes == have);
 	if (cell->complete) {
 		sgring_sim_pass(s);

@@ -65,7 +65,7 @@ int sgring_sock_choose_datagram(struct sgring_tx *t)
 		return sgring_fail(EMSGSIZE, "datagrams of %zu bytes: at least %u, and the path to %s takes %zu",
 				   wanted, SGRING_DATAGRAM_MIN, t->peer, path);
 	k->datagram = wanted && wanted < path ? wanted : path;
-	pieces = (FRAGMENTS - 2) * unit(t) + entry;
+	pieces = (size_t)((FRAGMENTS - 2) * unit(t)) + entry;
 	if (t->method != SGRING_TX_COPY && k->datagram > pieces)
 		k->datagram = pieces;
 	whole = k->datagram - entry;
