@@ -65,12 +65,13 @@ enum {
  * @number: of it
  * @life: how often it has begun
  * @stream: which it wants to own
- * @mine: numbers of those it has wanted to own so far, as bits
  * @path: of its device, as last found
  * @fd: descriptors, or -1
  * @place: where the mappings are to be
  * @mapped: how much is there
  * @g: of the last set-up
+ * @changing: mappings that were begun to be made or unmade
+ * @changed: of them, those that were
  * @is_set_up: FD_MAIN's
  * @trouble: how often it did not get further
  * @busy: how often somebody else had the stream
@@ -82,12 +83,13 @@ struct process {
 	unsigned int number;
 	uint32_t life;
 	unsigned int stream;
-	uint32_t mine;
 	char path[32];
 	int fd[FDS];
 	unsigned char *place[PLACES];
 	uint32_t mapped[PLACES];
 	struct sgring_geometry g;
+	uint32_t changing;
+	uint32_t changed;
 	uint32_t is_set_up;
 	uint32_t trouble;
 	uint32_t busy;

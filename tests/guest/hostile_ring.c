@@ -19,6 +19,8 @@
  * @slots: their number
  * @stride: of the slots
  * @slot_bytes: each
+ * @changing: of the process, at that moment
+ * @whole: no mapping was just being changed
  */
 struct view {
 	const struct sgring_kernel_side *kernel;
@@ -30,6 +32,8 @@ struct view {
 	uint32_t slots;
 	uint64_t stride;
 	uint64_t slot_bytes;
+	uint32_t changing;
+	bool whole;
 };
 
 #define LOAD(x)		__atomic_load_n(&(x), __ATOMIC_ACQUIRE)
@@ -37,6 +41,7 @@ struct view {
 /* It may be out of date before it is used; that is why all access is guarded. */
 static bool view_get(struct view *v)
 {
+	uint32_t changed = LOAD(p->changed), changing = LOAD(p->changing);
 	struct sgring_geometry g = p->g;
 
 	if (!LOAD(p->mapped[AT_KERNEL]) || !LOAD(p->mapped[AT_USER]) || !g.cq_entries ||
@@ -53,6 +58,8 @@ static bool view_get(struct view *v)
 		.slots = g.slot_count,
 		.stride = g.stride_bytes,
 		.slot_bytes = g.slot_bytes,
+		.changing = changing,
+		.whole = changed == changing,
 	};
 	return true;
 }
@@ -67,17 +74,20 @@ static void note(enum hostile_kind kind, bool ok)
 
 static bool word_is_ours(uint64_t word)
 {
-	unsigned int stream;
+	unsigned int stream, i;
 	uint64_t position;
 
 	if (!word || (word & 0xffffffff00000000ULL) == HOSTILE_MARK)
 		return true;
 	position = sgring_pattern_locate(word, &stream);
-	return stream < 32 && LOAD(p->mine) & 1U << stream && position < 1ULL << 44;
+	for (i = 0; i < HOSTILE_STREAMS && stream != hostile_streams[i].number; i++)
+		;
+	return i < HOSTILE_STREAMS && position < 1ULL << 44;
 }
 
 /*
- * Each word is zero, an attacker's, or the stream's data. Memory that changes may show a word
+ * Each word is zero, an attacker's, or the data of a stream that is attacked: a descriptor may be
+ * another stream's by now, but the victim's it cannot be. Memory that changes may show a word
  * half written; what is not ours, and stays so, is somebody else's. True, too, if there is no
  * such memory any more.
  */
@@ -231,8 +241,7 @@ static void take(const struct view *v)
 		if (!there)
 			break;
 		/* Geometry and mapping of one set-up. */
-		if (p->g.slot_count == v->slots && p->g.slot_bytes == v->slot_bytes &&
-		    LOAD(p->mapped[AT_KERNEL]))
+		if (v->whole && LOAD(p->changing) == v->changing)
 			entry_check(v, &e);
 		if (e.slot < v->slots && one_in(6))
 			slot_check(v, e.slot, 6);

@@ -13,7 +13,6 @@
 void stream_choose(unsigned int which)
 {
 	p->stream = which % HOSTILE_STREAMS;
-	__atomic_or_fetch(&p->mine, 1U << hostile_streams[p->stream].number, __ATOMIC_RELEASE);
 }
 
 /* Its device node has another number each time it is bound. */
@@ -44,7 +43,9 @@ static int stream_open(int flags)
 static void unmap(unsigned int place)
 {
 	__atomic_store_n(&p->mapped[place], 0, __ATOMIC_RELEASE);
+	__atomic_add_fetch(&p->changing, 1, __ATOMIC_SEQ_CST);
 	CALL(munmap, munmap(p->place[place], PLACE_BYTES));
+	__atomic_add_fetch(&p->changed, 1, __ATOMIC_SEQ_CST);
 }
 
 /* Nothing is held any more, as far as this process knows. */
@@ -160,6 +161,7 @@ static bool map(int fd, unsigned int place, int prot)
 	offset = region(&g, place, &bytes);
 	if (bytes > PLACE_BYTES)
 		return false;
+	__atomic_add_fetch(&p->changing, 1, __ATOMIC_SEQ_CST);
 #define MAP_CALL(kind)	CALL(kind, (intptr_t)mmap(p->place[place], bytes, prot,	\
 						  MAP_SHARED | MAP_FIXED, fd, offset))
 	if (place == AT_KERNEL)
@@ -170,10 +172,11 @@ static bool map(int fd, unsigned int place, int prot)
 		at = (void *)(intptr_t)MAP_CALL(mmap_data);
 	else
 		at = (void *)(intptr_t)MAP_CALL(mmap_observer);
+	if (at != MAP_FAILED && place < OWNED)
+		p->g = g;
+	__atomic_add_fetch(&p->changed, 1, __ATOMIC_SEQ_CST);
 	if (at == MAP_FAILED)
 		return false;
-	if (place < OWNED)
-		p->g = g;
 	__atomic_store_n(&p->mapped[place], bytes, __ATOMIC_RELEASE);
 	return true;
 }
@@ -345,7 +348,10 @@ void op_tell(void)
 
 /* ---- structures with something changed ---- */
 
-/* Memory that is not there, half there, read-only, the stream's, not ours, or good. */
+/*
+ * Memory that is not there, half there, read-only, the rings', not ours, or good; no slots: what
+ * is in those is looked at.
+ */
 static uint64_t odd_pointer(void)
 {
 	switch (below(12)) {
@@ -362,10 +368,9 @@ static uint64_t odd_pointer(void)
 	case 5:
 		return (uintptr_t)p->place[AT_KERNEL] + below(PAGE);
 	case 6:
-		return (uintptr_t)p->place[AT_USER] + below(PAGE);
 	case 7:
 	case 8:
-		return (uintptr_t)p->place[AT_DATA] + below(2 * PAGE);
+		return (uintptr_t)p->place[AT_USER] + below(2 * PAGE - 300);
 	case 9:
 		return (uintptr_t)p->place[AT_OBSERVED_DATA] + below(2 * PAGE);
 	case 10:	/* not aligned */
@@ -857,11 +862,10 @@ void op_read(void)
 	/* Nobody else may own it; so for a time nobody has mappings. */
 	if (one_in(8))
 		stream_reset();
-	fd = p->fd[FD_READER];
-	if (fd < 0) {
+	/* Nobody else closes it meanwhile: its number may soon be a text file's. */
+	fd = fd_take(FD_READER);
+	if (fd < 0)
 		fd = stream_open(O_RDWR | (one_in(8) ? 0 : O_NONBLOCK));
-		fd_keep(FD_READER, fd);
-	}
 	for (i = 0; i < reads; i++) {
 		uint32_t bytes = 8 * (1 + below(8000));
 		long n = CALL(read, read(fd, one_in(10) ? me->wild : me->scratch, bytes));
@@ -877,5 +881,7 @@ void op_read(void)
 		}
 	}
 	if (one_in(2))
-		fd_keep(FD_READER, -1);
+		fd_keep(FD_READER, fd);
+	else if (fd >= 0)
+		CALL(close, close(fd));
 }

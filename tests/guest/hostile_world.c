@@ -361,7 +361,7 @@ static void uring_reap(void)
 static void uring_entry(struct io_uring_sqe *e)
 {
 	uint32_t bytes = PAGE;
-	unsigned char *data = some_data(&bytes) ?: me->scratch;
+	unsigned char *data = some_data(&bytes) ?: p->place[AT_DATA];
 	int fd = some_fd();
 
 	*e = (struct io_uring_sqe){ .fd = fd, .user_data = below(8) };
