@@ -539,20 +539,25 @@ static void callbacks_out_of_order_twice_and_late(struct kunit *test)
 {
 	struct bench *b = test->priv;
 	struct sgring_stream *s = &b->s;
+	struct sgring_cqe e;
 
 	KUNIT_ASSERT_TRUE(test, sgring_pump_begin(s));
 	/* The second first: it waits for its turn. */
 	complete_nth(b, 1, DMA_TRANS_NOERROR, 0);
 	SGRING_EXPECT(test, s->stats.odd_callbacks, 1);
 	SGRING_EXPECT(test, s->slots_app, 0);
-	complete_nth(b, 1, DMA_TRANS_NOERROR, 0);
+	/* Again, and it says otherwise: the first word counts. */
+	complete_nth(b, 1, DMA_TRANS_ABORTED, PAGE_SIZE);
 	SGRING_EXPECT(test, s->stats.odd_callbacks, 2);
 	check_owners(test, b);
 	complete_nth(b, 0, DMA_TRANS_NOERROR, 0);
 	b->head += 2;
 	SGRING_EXPECT(test, s->slots_app, 2);
 	SGRING_EXPECT(test, next_cqe(test, b).slot, 0);
-	SGRING_EXPECT(test, next_cqe(test, b).slot, 1);
+	e = next_cqe(test, b);
+	SGRING_EXPECT(test, e.slot, 1);
+	SGRING_EXPECT(test, e.status, 0);
+	SGRING_EXPECT(test, e.length_bytes, PAGE_SIZE);
 	/* Again for one that is in the application's hands. */
 	complete_nth(b, -1, DMA_TRANS_NOERROR, 0);
 	SGRING_EXPECT(test, s->stats.odd_callbacks, 3);

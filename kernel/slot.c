@@ -300,3 +300,7 @@ u32 sgring_slot_runs(const struct sgring_slot *slot, u64 bytes, struct sgring_ru
 	}
 	return count;
 }
+
+#if IS_ENABLED(CONFIG_SGRING_KUNIT_TEST)
+#include "slot_kunit.c"
+#endif

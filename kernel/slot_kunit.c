@@ -2,22 +2,15 @@
 /*
  * sgring: KUnit tests of chunk.c, slot.c and reaper.c
  *
- * What memory a slot is made of, how it is mapped for a device, and that the account of it comes
- * out even whoever holds its pages.
+ * Part of slot.c, at its end. What memory a slot is made of, how it is mapped for a device, and
+ * that the account of it comes out even whoever holds its pages.
  */
 #include <linux/delay.h>
-#include <linux/dma-mapping.h>
 #include <linux/export.h>
-#include <linux/kernel.h>
-#include <linux/mm.h>
 #include <linux/platform_device.h>
-#include <linux/string.h>
 
-#include "chunk.h"
-#include "compat.h"
 #include "reaper.h"
 #include "sgring_kunit.h"
-#include "slot.h"
 
 #define PAGES	257	/* of a slot: not what one chunk could be */
 
@@ -379,6 +372,47 @@ static void a_slot_the_engine_cannot_take_is_refused(struct kunit *test)
 	sgring_slot_free(&slot, false);
 }
 
+/* An IOMMU may have merged segments, or put them anywhere: looked at again as they are. */
+static void what_the_mapping_made_of_it_is_checked_again(struct kunit *test)
+{
+	static const struct {
+		u64 start[2];
+		u32 length[2];
+		int result;
+	} cases[] = {
+		{ { 0x10000, 0x40000 }, { 0x8000, 0x4000 }, 0 },
+		{ { 0x1fff0, 0x40000 }, { 0x8000, 0x4000 }, -EMSGSIZE },	/* boundary */
+		{ { 0x1c000, 0x40000 }, { 0x8000, 0x4000 }, -EMSGSIZE },
+		{ { 0x10000, 0x40000 }, { 0x8010, 0x3ff0 }, -EMSGSIZE },	/* too long */
+		{ { 0x10000, 0x40000 }, { 0x8000, 0x3ff0 }, -EMSGSIZE },	/* less in all */
+		{ { 0x10000, 0x40000 }, { 0x8000, 0x4010 }, -EMSGSIZE },	/* more */
+		{ { 0x10000, 0x40000 }, { 0x8000, 0 }, -EMSGSIZE },
+		{ { 0x10008, 0x40000 }, { 0x8000, 0x4000 }, -EMSGSIZE },	/* not aligned */
+		{ { 0x10000, 0x40000 }, { 0x7ff8, 0x4008 }, -EMSGSIZE },
+	};
+	struct sgring_limits limits = {
+		.segment_bytes = SZ_32K, .boundary_mask = SZ_64K - 1, .segments = 2, .align = 16,
+	};
+	struct sg_table table;
+	unsigned int i, n;
+
+	SGRING_ASSERT(test, sg_alloc_table(&table, 2, GFP_KERNEL), 0);
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		for (n = 0; n < 2; n++) {
+			sg_dma_address(&table.sgl[n]) = cases[i].start[n];
+			sg_dma_len(&table.sgl[n]) = cases[i].length[n];
+		}
+		SGRING_EXPECT(test, segments_check(&table, 0xc000, &limits), cases[i].result);
+	}
+	sg_dma_address(&table.sgl[0]) = cases[0].start[0];
+	sg_dma_len(&table.sgl[0]) = cases[0].length[0];
+	sg_dma_len(&table.sgl[1]) = cases[0].length[1];
+	SGRING_EXPECT(test, segments_check(&table, 0xc000, &limits), 0);
+	limits.segments = 1;
+	SGRING_EXPECT(test, segments_check(&table, 0xc000, &limits), -EMSGSIZE);
+	sg_free_table(&table);
+}
+
 static void runs_tell_how_a_slot_lies(struct kunit *test)
 {
 	struct sgring_chunk_plan plan = plan_of(7, 1);
@@ -443,6 +477,7 @@ static struct kunit_case slot_cases[] = {
 	KUNIT_CASE(leaked_chunks_are_neither_freed_nor_uncharged),
 	KUNIT_CASE(a_mapped_slot_is_what_the_engine_takes),
 	KUNIT_CASE(a_slot_the_engine_cannot_take_is_refused),
+	KUNIT_CASE(what_the_mapping_made_of_it_is_checked_again),
 	KUNIT_CASE(runs_tell_how_a_slot_lies),
 	KUNIT_CASE(free_slots_queue_in_order),
 	{}
