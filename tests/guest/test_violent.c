@@ -70,6 +70,7 @@ struct outcome {
 
 static struct shared {
 	/* Of the end that is being made. */
+	uint32_t slots;		/* that the owner has sent */
 	uint32_t streaming;	/* the owner has had a slot */
 	uint32_t connected;	/* and said hello */
 	uint32_t acting;	/* from now on anything may fail */
@@ -136,6 +137,7 @@ struct end {
 	uint32_t number;
 	uint64_t seed;
 	uint64_t chance;
+	uint32_t after_slots;	/* the moment: when so many were sent, and so long after */
 	uint32_t moment_us;
 	const char *label;
 	char path[64];
@@ -152,9 +154,9 @@ static unsigned int ends_with_pages_held;
 
 static void describe(const struct end *e, char *text, size_t bytes)
 {
-	snprintf(text, bytes, "VIOLENT_SEED=%llu, end %u: %s (%s%s), at %u us, %u slots of %llu",
+	snprintf(text, bytes, "VIOLENT_SEED=%llu, end %u: %s (%s%s), after %u slots and %u us, %u slots of %llu",
 		 (unsigned long long)e->seed, e->number, e->kind->name, e->label,
-		 e->hold ? ", pages held" : "", e->moment_us, e->setup.slot_count,
+		 e->hold ? ", pages held" : "", e->after_slots, e->moment_us, e->setup.slot_count,
 		 (unsigned long long)e->setup.slot_bytes);
 }
 
@@ -462,6 +464,7 @@ static void owner_slot(struct owner *o, const struct sgring_cqe *e, int disk)
 		owner_write(o, from, e->length_bytes, position, disk);
 	owner_send(o, from, e->length_bytes, position);
 	o->slots_seen++;
+	store(&shared->slots, o->slots_seen);
 }
 
 /* What the end leaves to the owner: go in one of the ways a program can go. */
@@ -1017,6 +1020,7 @@ static void end_choose(struct end *e)
 	if (!chance(&e->chance, 3))
 		e->setup.chunk_bytes = 4 * KIB << chance(&e->chance, 5);
 	e->hold = chance(&e->chance, 2);
+	e->after_slots = chance(&e->chance, 2 * e->setup.slot_count);
 	/* Short ones as often as long ones. */
 	e->moment_us = chance(&e->chance, 1 << (6 + chance(&e->chance, 11)));
 	snprintf(path, sizeof(path), "%s", dev_path(e->label));
@@ -1081,6 +1085,8 @@ static void end_wait_for_moment(struct end *e)
 			END_FAIL(e, "it does not stream");
 		if (!load(&shared->streaming))
 			owner_reap(e);
+		/* In a race, or while all fails, they may take their time. */
+		WAIT_FOR(load(&shared->slots) >= e->after_slots, 1000);
 	}
 	usleep(e->moment_us);
 }
