@@ -1020,7 +1020,7 @@ static void end_choose(struct end *e)
 	if (!chance(&e->chance, 3))
 		e->setup.chunk_bytes = 4 * KIB << chance(&e->chance, 5);
 	e->hold = chance(&e->chance, 2);
-	e->after_slots = chance(&e->chance, 2 * e->setup.slot_count);
+	e->after_slots = chance(&e->chance, e->setup.slot_count);
 	/* Short ones as often as long ones. */
 	e->moment_us = chance(&e->chance, 1 << (6 + chance(&e->chance, 11)));
 	snprintf(path, sizeof(path), "%s", dev_path(e->label));
