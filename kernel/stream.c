@@ -6,7 +6,7 @@
  *     ^              |                 |
  *     +----stop------+-------stop------+
  *
- * Under the stream's mutex, process context.
+ * Under the stream's mutex, process context. Model of a stop: tests/model/stop.pml.
  */
 #include <linux/delay.h>
 #include <linux/device.h>
@@ -31,10 +31,11 @@
 static void set_state(struct sgring_stream *s, u32 state)
 {
 	WRITE_ONCE(s->state, state);
-	/* Who sees it sees the entries before it. */
+	/* Who sees it sees the entries before it: DEAD takes the place of READY, not before. */
+	if (sgring_is_dead(s) && state == SGRING_STATE_READY)
+		state = SGRING_STATE_DEAD;
 	if (s->rings.kernel)
-		sgring_store_release(&s->rings.kernel->state,
-				     sgring_is_dead(s) ? SGRING_STATE_DEAD : state);
+		sgring_store_release(&s->rings.kernel->state, state);
 }
 
 static void device_stop(struct sgring_stream *s)

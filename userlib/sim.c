@@ -61,8 +61,10 @@ static struct sim_file *file_of(int fd)
 static void set_state(struct sgring_sim *s, u32 state)
 {
 	s->state = state;
-	/* Who sees it sees the entries before it. */
-	sgring_store_release(&s->rings.kernel->state, s->dead ? SGRING_STATE_DEAD : state);
+	/* Who sees it sees the entries before it: DEAD takes the place of READY, not before. */
+	if (s->dead && state == SGRING_STATE_READY)
+		state = SGRING_STATE_DEAD;
+	sgring_store_release(&s->rings.kernel->state, state);
 }
 
 /* ---- life ---- */
