@@ -242,7 +242,7 @@ static long ioctl_layout(struct sgring_stream *s, unsigned long arg)
 	/* Memory for those there are, whatever the caller claims to have room for. */
 	room = min(l.run_room, l.run_count);
 	if (room) {
-		runs = kvcalloc(room, sizeof(*runs), GFP_KERNEL_ACCOUNT);
+		runs = kvcalloc(room, sizeof(*runs), SGRING_GFP_LIST);
 		if (!runs)
 			return -ENOMEM;
 		ret = layout_read(s, &l, runs, room);

@@ -26,9 +26,6 @@ static unsigned int limit_total_mb;
 module_param(limit_total_mb, uint, 0644);
 MODULE_PARM_DESC(limit_total_mb, "memory all streams may take, MiB (0: half of the machine's)");
 
-/* As for the pages: a set-up that is too large fails, quietly, and nobody is killed for it. */
-#define LIST_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
-
 static atomic64_t memory_total;
 
 static u64 limit_bytes(unsigned int mb, unsigned int fraction)
@@ -78,11 +75,9 @@ void sgring_memory_uncharge(u64 bytes)
 static struct page *chunk_alloc(const struct sgring_chunk_plan *plan, unsigned int order,
 				bool last_resort)
 {
-	gfp_t gfp = GFP_USER | __GFP_ZERO | __GFP_COMP | SGRING_GFP_ACCOUNT | __GFP_NOWARN |
-		    plan->zone;
+	gfp_t gfp = GFP_USER | __GFP_ZERO | __GFP_COMP | SGRING_GFP_ACCOUNT | plan->zone;
 
-	/* A set-up that is too large fails; nobody is killed for it. */
-	gfp |= last_resort ? __GFP_RETRY_MAYFAIL : __GFP_NORETRY;
+	gfp |= last_resort ? SGRING_GFP_QUIET : __GFP_NORETRY | __GFP_NOWARN;
 	return alloc_pages_node(plan->node, gfp, order);
 }
 
@@ -144,7 +139,7 @@ struct sgring_chunks *sgring_chunks_alloc(struct sgring_chunk_plan *plan)
 
 	if (plan->equal)
 		room = DIV_ROUND_UP(room, 1U << plan->order);
-	list = kvmalloc_array(room, sizeof(*list), LIST_GFP);
+	list = kvmalloc_array(room, sizeof(*list), SGRING_GFP_LIST);
 	if (!list)
 		return ERR_PTR(-ENOMEM);
 	count = chunks_fill(plan, list);
@@ -152,7 +147,7 @@ struct sgring_chunks *sgring_chunks_alloc(struct sgring_chunk_plan *plan)
 		chunks = ERR_PTR(count);
 		goto out;
 	}
-	chunks = kvmalloc(struct_size(chunks, chunk, count), LIST_GFP);
+	chunks = kvmalloc(struct_size(chunks, chunk, count), SGRING_GFP_LIST);
 	if (!chunks) {
 		while (count--)
 			__free_pages(list[count].page, list[count].order);

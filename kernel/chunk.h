@@ -7,6 +7,10 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
+/* A set-up that is too large fails, quietly, and nobody is killed for it: lists, and pages. */
+#define SGRING_GFP_QUIET	(__GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+#define SGRING_GFP_LIST		(GFP_KERNEL_ACCOUNT | SGRING_GFP_QUIET)
+
 /**
  * struct sgring_chunk - one compound allocation
  * @page: its head

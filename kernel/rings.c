@@ -7,9 +7,11 @@
 #include <linux/errno.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/slab.h>
 #include <linux/vmalloc.h>
 
 #include "chunk.h"
+#include "compat.h"
 #include "rings.h"
 
 /* The structures are the ABI for ten years, for 32 and 64 bit alike. */
@@ -29,6 +31,39 @@ static_assert(sizeof(struct sgring_stats) == 264);
 
 /* Entries begin behind the indices, on a page of their own. */
 #define RINGS_FIRST_ENTRY	PAGE_SIZE
+
+/*
+ * Zeroed pages in a row, for remap_vmalloc_range(): as vmalloc_user(), but accounted,
+ * and quiet. NULL: no memory; area_free() undoes what was made.
+ */
+static void *area_alloc(size_t bytes, struct page ***list)
+{
+	unsigned int i, count = bytes >> PAGE_SHIFT;
+	struct page **pages;
+
+	pages = kvcalloc(count, sizeof(*pages), SGRING_GFP_LIST);
+	*list = pages;
+	if (!pages)
+		return NULL;
+	for (i = 0; i < count; i++) {
+		pages[i] = alloc_page(GFP_USER | __GFP_ZERO | SGRING_GFP_ACCOUNT |
+				      SGRING_GFP_QUIET);
+		if (!pages[i])
+			return NULL;
+		cond_resched();
+	}
+	return vmap(pages, count, VM_MAP | VM_USERMAP, PAGE_KERNEL);
+}
+
+static void area_free(void *area, size_t bytes, struct page **pages)
+{
+	unsigned int i, count = bytes >> PAGE_SHIFT;
+
+	vunmap(area);
+	for (i = 0; pages && i < count && pages[i]; i++)
+		__free_page(pages[i]);
+	kvfree(pages);
+}
 
 /**
  * sgring_rings_alloc() - make the rings of a stream
@@ -56,9 +91,10 @@ int sgring_rings_alloc(struct sgring_rings *rings, u32 slots)
 		*rings = (struct sgring_rings){};
 		return -EDQUOT;
 	}
-	rings->kernel = vmalloc_user(rings->kernel_bytes);
-	rings->user = vmalloc_user(rings->user_bytes);
-	if (!rings->kernel || !rings->user) {
+	rings->kernel = area_alloc(rings->kernel_bytes, &rings->kernel_pages);
+	if (rings->kernel)
+		rings->user = area_alloc(rings->user_bytes, &rings->user_pages);
+	if (!rings->user) {
 		sgring_rings_free(rings);
 		return -ENOMEM;
 	}
@@ -71,8 +107,8 @@ int sgring_rings_alloc(struct sgring_rings *rings, u32 slots)
 /* Undo sgring_rings_alloc(); mappings keep their pages. */
 void sgring_rings_free(struct sgring_rings *rings)
 {
-	vfree(rings->kernel);
-	vfree(rings->user);
+	area_free(rings->kernel, rings->kernel_bytes, rings->kernel_pages);
+	area_free(rings->user, rings->user_bytes, rings->user_pages);
 	sgring_memory_uncharge(rings->kernel_bytes + rings->user_bytes);
 	*rings = (struct sgring_rings){};
 }

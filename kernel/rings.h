@@ -2,7 +2,7 @@
 /*
  * sgring: the kernel's side of the rings and the slot table; see sq.c, cq.c, table.c
  *
- * Two vmalloc areas. The kernel side is written by the kernel alone and mapped
+ * Two areas of pages. The kernel side is written by the kernel alone and mapped
  * read-only. The user side is written by the application at any time, to any
  * value: every word is read once, copied and checked, and never written.
  * The letters are those of the drawing in uapi/linux/sgring_ring.h.
@@ -16,16 +16,20 @@
 #include <linux/types.h>
 #include <linux/sgring.h>
 
+struct page;
+
 /**
  * struct sgring_rings - both rings and the slot table
  * @kernel: the kernel side, &struct sgring_kernel_side first
  * @kernel_bytes: its length, whole pages
+ * @kernel_pages: it is made of these
  * @cqes: CQ entries, in the kernel side
  * @cq_entries: number of them, a power of two
  * @cq_producer: next entry to write; the truth, the shared one is a copy
  * @table: the slot table, in the kernel side
  * @user: the user side, &struct sgring_user_side first
  * @user_bytes: its length, whole pages
+ * @user_pages: it is made of these
  * @sqes: SQ entries, in the user side
  * @sq_entries: number of them, a power of two
  * @sq_consumer: next entry to take; the truth
@@ -33,12 +37,14 @@
 struct sgring_rings {
 	struct sgring_kernel_side *kernel;
 	size_t kernel_bytes;
+	struct page **kernel_pages;
 	struct sgring_cqe *cqes;
 	u32 cq_entries;
 	u32 cq_producer;
 	struct sgring_slot_info *table;
 	struct sgring_user_side *user;
 	size_t user_bytes;
+	struct page **user_pages;
 	struct sgring_sqe *sqes;
 	u32 sq_entries;
 	u32 sq_consumer;

@@ -314,7 +314,7 @@ static int slots_make(struct sgring_stream *s, struct sgring_chunk_plan *plan,
 	s->chunk_min = U64_MAX;
 	s->chunk_max = 0;
 	s->segments = 0;
-	s->slots = kvcalloc(s->setup.slot_count, sizeof(*s->slots), GFP_KERNEL_ACCOUNT);
+	s->slots = kvcalloc(s->setup.slot_count, sizeof(*s->slots), SGRING_GFP_LIST);
 	if (!s->slots) {
 		sgring_memory_uncharge(s->memory_bytes);
 		s->memory_bytes = 0;
