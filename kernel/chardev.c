@@ -158,7 +158,7 @@ static long ioctl_setup(struct sgring_stream *s, struct file *file, unsigned lon
 	if ((file->f_mode & (FMODE_READ | FMODE_WRITE)) != (FMODE_READ | FMODE_WRITE))
 		return -EBADF;
 	user_size = setup.size;
-	/* A set-up that could not be answered must not be made: try first. */
+	/* What cannot be answered is not begun. */
 	if (message_out(&setup, &message) || copy_out(arg, &setup, user_size, sizeof(setup)))
 		return -EFAULT;
 	setup.size = sizeof(setup);
@@ -166,9 +166,19 @@ static long ioctl_setup(struct sgring_stream *s, struct file *file, unsigned lon
 		return -EINTR;
 	ret = sgring_is_dead(s) ? -ENODEV : sgring_setup(s, file, &setup, &message);
 	mutex_unlock(&s->mutex);
-	if (message_out(&setup, &message) && !ret)
-		ret = -EFAULT;
-	return ret ?: copy_out(arg, &setup, user_size, sizeof(setup));
+	if (ret) {
+		message_out(&setup, &message);
+		return ret;
+	}
+	ret = copy_out(arg, &setup, user_size, sizeof(setup));
+	/* Nobody could use it yet: if the answer is lost after all, it was never made. */
+	mutex_lock(&s->mutex);
+	if (ret)
+		sgring_teardown(s);
+	else
+		sgring_setup_done(s);
+	mutex_unlock(&s->mutex);
+	return ret;
 }
 
 static long ioctl_geometry(struct sgring_stream *s, unsigned long arg)

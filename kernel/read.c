@@ -34,6 +34,7 @@ static int read_begin(struct sgring_stream *s, struct file *file)
 	if (ret)
 		return ret;
 	s->reading = true;
+	sgring_setup_done(s);
 	ret = sgring_start(s);
 	if (ret)
 		sgring_teardown(s);

@@ -442,11 +442,13 @@ static void reset_counts(struct sgring_stream *s)
 }
 
 /**
- * sgring_setup() - make a stream ready; @file becomes its owner
+ * sgring_setup() - make all a stream needs; @file becomes its owner
  * @s: without an owner
  * @file: of the caller
  * @setup: what is wanted; what was chosen is written back
  * @message: the one line, on failure
+ *
+ * It stays IDLE, so that nobody can use it, until sgring_setup_done().
  *
  * Return: 0, or as &struct sgring_setup says.
  */
@@ -486,12 +488,21 @@ int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup
 				       "DMA goes through a bounce buffer: every transfer is copied\n");
 	smp_store_release(&s->owner, file); /* a poll of it finds the rings; it takes no mutex */
 	s->setups++;
+	return 0;
+}
+
+/**
+ * sgring_setup_done() - the caller knows what was chosen: the stream is READY
+ * @s: after sgring_setup(); its device may have gone since
+ */
+void sgring_setup_done(struct sgring_stream *s)
+{
 	WRITE_ONCE(s->state, SGRING_STATE_READY);
-	WRITE_ONCE(s->rings.kernel->state, SGRING_STATE_READY);
+	if (!s->dead)
+		WRITE_ONCE(s->rings.kernel->state, SGRING_STATE_READY);
 	mutex_lock(&s->observer_lock);
 	s->observable = true;
 	mutex_unlock(&s->observer_lock);
-	return 0;
 }
 
 /**

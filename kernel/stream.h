@@ -324,6 +324,7 @@ static inline u32 sgring_inflight(const struct sgring_stream *s)
 /* setup.c */
 int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup *setup,
 		 struct sgring_message *message);
+void sgring_setup_done(struct sgring_stream *s);
 void sgring_teardown(struct sgring_stream *s);
 void sgring_unmap(struct sgring_stream *s);
 int sgring_tune(struct sgring_stream *s, struct sgring_tune *tune);
