@@ -16,6 +16,7 @@
 #include <linux/slab.h>
 
 #include "compat.h"
+#include "fault.h"
 #include "reaper.h"
 #include "stream.h"
 
@@ -291,6 +292,7 @@ static int __init sgring_init(void)
 		goto unregister;
 	}
 	sgring_class->pm = &stream_pm_ops;
+	sgring_fault_init();
 	return 0;
 
 unregister:
@@ -302,6 +304,7 @@ destroy:
 
 static void __exit sgring_exit(void)
 {
+	sgring_fault_exit();
 	class_destroy(sgring_class);
 	unregister_chrdev_region(sgring_devt, STREAMS_MAX);
 	sgring_reaper_exit();

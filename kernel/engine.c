@@ -4,7 +4,7 @@
  *
  * Owns the channel from the stream's registration to its end, and the table of
  * engines that need to be treated with care. Process context, under the
- * stream's mutex, except sgring_engine_residue().
+ * stream's mutex, except sgring_engine_prep() and sgring_engine_residue().
  */
 #include <linux/bitops.h>
 #include <linux/device.h>
@@ -16,6 +16,7 @@
 
 #include "compat.h"
 #include "engine.h"
+#include "fault.h"
 
 /**
  * struct engine_kind - what mainline's source says about a driver
@@ -183,6 +184,8 @@ int sgring_engine_configure(struct sgring_engine *engine)
 	/* An engine without it has nothing to configure. */
 	if (!engine->chan->device->device_config)
 		return 0;
+	if (sgring_should_fail())
+		return -EIO;
 	config.direction = engine->client->direction;
 	return dmaengine_slave_config(engine->chan, &config);
 }
@@ -241,6 +244,25 @@ int sgring_engine_stop(struct sgring_engine *engine, bool again)
 			dev_err(engine->client->dev, "channel not to be had again: %d\n", ret);
 	}
 	return 0;
+}
+
+/**
+ * sgring_engine_prep() - a descriptor of the engine for a transfer
+ * @engine: with a channel
+ * @table: mapped
+ *
+ * Any context that may take the engine driver's lock.
+ *
+ * Return: NULL if the engine has none now.
+ */
+struct dma_async_tx_descriptor *sgring_engine_prep(struct sgring_engine *engine,
+						   struct sg_table *table)
+{
+	if (sgring_should_fail())
+		return NULL;
+	return dmaengine_prep_slave_sg(engine->chan, table->sgl, table->nents,
+				       engine->client->direction,
+				       DMA_PREP_INTERRUPT | DMA_CTRL_ACK);
 }
 
 /**

@@ -42,6 +42,8 @@ void sgring_engine_close(struct sgring_engine *engine);
 int sgring_engine_configure(struct sgring_engine *engine);
 int sgring_engine_renew(struct sgring_engine *engine);
 int sgring_engine_stop(struct sgring_engine *engine, bool again);
+struct dma_async_tx_descriptor *sgring_engine_prep(struct sgring_engine *engine,
+						   struct sg_table *table);
 bool sgring_engine_residue(struct sgring_engine *engine, dma_cookie_t cookie, u32 *residue);
 const char *sgring_engine_name(const struct sgring_engine *engine);
 

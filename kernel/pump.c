@@ -450,8 +450,7 @@ static bool submit(struct sgring_stream *s, struct sgring_slot *slot)
 	struct sg_table *table = slot ? &slot->table : &s->scratch.table;
 	struct dma_async_tx_descriptor *tx;
 
-	tx = dmaengine_prep_slave_sg(s->engine.chan, table->sgl, table->nents,
-				     s->client.direction, DMA_PREP_INTERRUPT | DMA_CTRL_ACK);
+	tx = sgring_engine_prep(&s->engine, table);
 	if (!tx) {
 		s->stats.engine_busy++;
 		return false;

@@ -212,6 +212,7 @@ static int pump_init(struct kunit *test)
 		.sq_idle_usec = NEVER_USEC, .gate_report_ms = SGRING_OFF,
 	};
 	s->pass_entries = SGRING_PASS_ENTRIES;
+	s->engine.client = &s->client;
 	s->engine.chan = &b->chan;
 	s->engine.length_known = true;
 	b->chan.device = &b->dma;

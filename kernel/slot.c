@@ -14,6 +14,7 @@
 #include <linux/mm.h>
 
 #include "compat.h"
+#include "fault.h"
 #include "slot.h"
 
 /**
@@ -149,13 +150,13 @@ int sgring_slot_map(struct sgring_slot *slot, u64 bytes, struct device *dev,
 	segments_fill(slot->chunks, bytes, limits, slot->table.sgl);
 
 	ret = dir == DMA_FROM_DEVICE ? write_back_zeroes(dev, &slot->table) : 0;
-	if (ret)
+	if (ret || sgring_should_fail())
 		goto free;
 	ret = dma_map_sgtable(dev, &slot->table, dir, DMA_ATTR_NO_WARN);
 	if (ret)
 		goto free;
 	slot->mapped = true;
-	ret = segments_check(&slot->table, bytes, limits);
+	ret = sgring_should_fail() ? -EMSGSIZE : segments_check(&slot->table, bytes, limits);
 	if (ret)
 		goto unmap;
 	return 0;
