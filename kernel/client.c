@@ -168,14 +168,21 @@ static int stream_add(struct sgring_stream *s)
 static int link_engine(const struct sgring_client *client, const struct sgring_engine *engine)
 {
 	struct device *provider = engine->chan->device->dev;
+	struct device *above;
 
 	if (provider == client->dev)
 		return 0;
-	if (device_link_add(client->dev, provider, DL_FLAG_AUTOREMOVE_CONSUMER))
-		return 0;
-	dev_err(client->dev, "%s depends on it: the stream needs a child device\n",
-		dev_name(provider));
-	return -EINVAL;
+	/* A link says no for this as for want of memory. */
+	for (above = provider->parent; above; above = above->parent) {
+		if (above != client->dev)
+			continue;
+		dev_err(client->dev, "%s depends on it: the stream needs a child device\n",
+			dev_name(provider));
+		return -EINVAL;
+	}
+	if (!device_link_add(client->dev, provider, DL_FLAG_AUTOREMOVE_CONSUMER))
+		return -ENOMEM;
+	return 0;
 }
 
 struct sgring_stream *sgring_stream_register(const struct sgring_client *client)

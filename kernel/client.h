@@ -76,7 +76,7 @@ struct sgring_client {
  * yet; -EINVAL a bad label or direction, a device without a driver, or one that
  * the engine depends on (a parent of it: give the stream a child device);
  * -EOPNOTSUPP an engine that cannot be stopped; -EEXIST the label is taken;
- * -ENOSPC too many streams; what dma_request_chan() or dmaengine_slave_config()
+ * -ENOSPC too many streams; -ENOMEM; what dma_request_chan() or dmaengine_slave_config()
  * gave.
  */
 struct sgring_stream *sgring_stream_register(const struct sgring_client *client);
