@@ -1065,10 +1065,10 @@ static unsigned int loader_share(void)
 }
 
 static void module_fails_at_each(const char *name, const char *with, unsigned int least,
-				 unsigned int step, int also)
+				 unsigned int step)
 {
 	char file[64];
-	struct operation op = { name, NULL, run_insert, check_inserted, least, step, 0, also };
+	struct operation op = { name, NULL, run_insert, check_inserted, least, step, 0, 0 };
 
 	module = name;
 	parameters = with;
@@ -1086,12 +1086,13 @@ static void modules_fail_at_each(void **state)
 	faults_open();
 	assert_true(removed("sgring_dummy"));
 	assert_true(removed("sgring"));
-	module_fails_at_each("sgring", "", 20, 7, 0);
+	module_fails_at_each("sgring", "", 20, 7);
 	module = "sgring";
 	assert_int_equal(insert(""), 0);
 	attributes_reset();
-	/* A device whose name has no memory is invalid, says the driver core of 6.1. */
-	module_fails_at_each("sgring-dummy", "streams=1", 100, 29, -EINVAL);
+	/* The driver core (6.1) leaves links behind if there is no memory for their names. */
+	attribute_set(SLAB, "ignore-gfp-wait", "1");
+	module_fails_at_each("sgring-dummy", "streams=1", 10, 7);
 	assert_int_equal(insert(""), 0);
 	wanted = (struct sgring_setup)SMALL;
 	streams_anew();
@@ -1155,25 +1156,30 @@ static void descriptors_come_and_go_while_it_streams(void **state)
 	goes();
 }
 
-/* The xilinx's channel is had anew after a stop; without one the next arm asks for it. */
+/*
+ * The xilinx's channel is had anew after a stop; without one the next arm asks for it.
+ * How much can fail before that depends on what the engine has left.
+ */
 static void stop_without_channel(void)
 {
 	static unsigned int n = 1;
+	unsigned int tries;
 
-	enum kind kind;
-	int ret;
+	for (tries = 0; tries < 200; tries++) {
+		enum kind kind;
+		int ret;
 
-	for (;; n++) {
 		fresh_running();
 		fail_begin(n);
 		ret = sg_abort(st.fd);
 		kind = fail_end();
-		assert_int_not_equal(kind, NOTHING);
 		assert_int_equal(ret, kind == USERCOPY ? -EFAULT : 0);
 		if (!query_of(st.fd).channel[0])
 			break;
+		n = kind == NOTHING ? 1 : n + 1;
 		goes();
 	}
+	assert_true(tries < 200);
 	run_out();
 }
 
