@@ -878,6 +878,63 @@ static void calls_from_all_sides_at_once(void **state)
 	assert_int_equal(stats_of(x.s.fd).odd_callbacks, 0);
 }
 
+/* Asked from both CPUs while slots rush by: each answer is of one moment. */
+struct asked {
+	volatile bool over;
+	volatile bool wrong;
+	volatile unsigned int answers;
+	uint32_t slots;
+	uint64_t slot_bytes;
+};
+
+static void *ask_and_ask(void *arg)
+{
+	struct asked *x = arg;
+	int fd = dev_open("rx0", O_RDONLY);
+	uint64_t done = 0;
+
+	while (!x->over) {
+		struct sgring_stats t = { .size = sizeof(t) };
+
+		if (sg_ioctl(fd, SGRING_STATS, &t) || t.slots_done < done ||
+		    t.bytes_done != t.slots_done * x->slot_bytes ||
+		    t.slots_free + t.slots_engine + t.slots_app + t.slots_gated != x->slots)
+			x->wrong = true;
+		done = t.slots_done;
+		x->answers++;
+	}
+	close(fd);
+	return NULL;
+}
+
+static void counters_are_of_one_moment(void **state)
+{
+	struct stream s = stream_open("rx0", &(struct sgring_setup){
+		.slot_bytes = 4 * KIB, .slot_count = 32 });
+	struct asked x = { .slots = 32, .slot_bytes = 4 * KIB };
+	uint64_t until = now_ns() + LONG_MS * 1000000ULL;
+	unsigned int slots = 0, i;
+	pthread_t askers[2];
+
+	(void)state;
+	stream_start(&s);
+	for (i = 0; i < ARRAY_SIZE(askers); i++)
+		assert_int_equal(pthread_create(&askers[i], NULL, ask_and_ask, &x), 0);
+	while ((slots < 3000 || x.answers < 3000) && now_ns() < until) {
+		if (!stream_wait(&s, 1, LONG_MS))
+			break;
+		stream_return(&s, stream_next(&s).slot, 0);
+		slots++;
+	}
+	x.over = true;
+	for (i = 0; i < ARRAY_SIZE(askers); i++)
+		pthread_join(askers[i], NULL);
+	assert_false(x.wrong);
+	assert_true(x.answers >= 100);
+	assert_true(slots >= 100);
+	stream_stop(&s);
+}
+
 GROUP(TEST(restarted_many_times_on_the_same_memory),
       TEST(unfilled_slots_are_the_kernels_again_after_a_stop),
       TEST(armed_loads_the_engine_and_leaves_the_device_off),
@@ -899,4 +956,5 @@ GROUP(TEST(restarted_many_times_on_the_same_memory),
       TEST(descriptor_in_a_message_keeps_the_stream),
       TEST(forked_child_has_the_stream_but_not_the_memory),
       TEST(child_that_exits_takes_nothing_along),
-      TEST(calls_from_all_sides_at_once))
+      TEST(calls_from_all_sides_at_once),
+      TEST(counters_are_of_one_moment))
