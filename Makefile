@@ -36,6 +36,7 @@ help:
 	@echo '                hostile programs, violent ends on a kernel with KASAN, lockdep, DMA-API'
 	@echo '                debug and kmemleak; data races; coverage. Builds two kernels first, once'
 	@echo '                (about ten minutes each), and takes most of an hour'
+	@echo 'make check-tools  the commands that look inside, against live streams in a VM; CHECK_TOOLS=PATTERN'
 	@echo 'make check-kernels  builds for and tests on the kernels of five Debian suites,'
 	@echo '                5.10 to 7.3 (about three minutes and 150 MB each)'
 	@echo 'make bench      what sgring costs beside other ways, on this machine: tables, plots'
@@ -96,6 +97,10 @@ check-debug:
 check-kernels:
 	$(Q)tests/kernels
 
+# CHECK_TOOLS: arguments after MODULES and TOOLS, which tests to run.
+check-tools: $(B)/modules/vm/.done user
+	$(Q)tests/tool/inside $(B)/modules/vm $(USER)/tools $(CHECK_TOOLS)
+
 # BENCH: arguments of tests/bench/run.
 bench:
 	@tests/vm/need python3
@@ -116,6 +121,6 @@ clean:
 distclean:
 	$(Q)rm -rf $(B)
 
-.PHONY: help all user install need-user modules demo check check-debug check-kernels bench fuzz soak lint clean distclean
+.PHONY: help all user install need-user modules demo check check-debug check-tools check-kernels bench fuzz soak lint clean distclean
 
 endif

@@ -110,13 +110,15 @@ or_gone() {
 	"$@" || gone $_gone
 }
 
+# A run has a wire and a disk, or has not.
 set_up() {
-	for _ns in left right; do
-		wait_for 30 sh -c "nsenter --net=/run/netns/$_ns ip link show wire | grep -q LOWER_UP" ||
+	for _ns in /run/netns/*; do
+		[ -e "$_ns" ] || continue
+		wait_for 30 sh -c "nsenter --net=$_ns ip link show wire | grep -q LOWER_UP" ||
 			fail "the wire does not come up"
 	done
 	mkdir -p /disk
-	mount -t ext4 /dev/vda /disk || fail "no disk"
+	[ ! -b /dev/vda ] || mount -t ext4 /dev/vda /disk || fail "no disk"
 }
 
 knobs_reset() {
@@ -181,7 +183,7 @@ run_tests() {
 		*) _failed=$((_failed + 1)) ;;
 		esac
 	done
-	umount /disk || _failed=$((_failed + 1))
+	[ ! -b /dev/vda ] || umount /disk || _failed=$((_failed + 1))
 	echo "GUEST passed=$_passed failed=$_failed"
 	[ $_failed = 0 ] && [ $_passed != 0 ]
 }
