@@ -1,24 +1,34 @@
 /* SPDX-License-Identifier: MIT */
-/* sgring(1): enough JSON to write: no reading, no numbers that are not finite. */
+/*
+ * sgring(1): JSON to write, by json-c. What is between json_open() and json_end() is built, and
+ * written in one go: nothing half is ever read.
+ */
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A type there has the name of a function here. */
+#define json_bool json_c_bool
+#include <json-c/json.h>
+#undef json_bool
 
 #include "tool.h"
 
+#define DEPTH 16
+
+/* What goes to stdout, and what goes to a file in the middle of it. */
+static struct document {
+	json_object *open[DEPTH];	/* the outermost first, which owns the others */
+	unsigned int depth;
+	bool failed;
+} documents[2];
+static struct document *doc = documents;
 static FILE *file;
-static bool comma, broken, comma_before;
 
 void json_to(FILE *f)
 {
-	if (f)
-		comma_before = comma;
-	comma = f ? false : comma_before;
-	broken = false;
 	file = f;
-}
-
-static FILE *out(void)
-{
-	return file ? file : stdout;
+	doc = &documents[!!f];
 }
 
 /* Bytes of the character of UTF-8 here; 0: it is none. */
@@ -37,83 +47,112 @@ static unsigned int character(const unsigned char *s)
 	return n;
 }
 
-static void text(const char *s)
+/* json-c passes on what is no UTF-8; such bytes become the characters of their numbers. */
+static char *valid(const char *s)
 {
+	char *text = malloc(2 * strlen(s) + 1), *to = text;
 	unsigned int n;
 
-	putc('"', out());
-	for (; *s; s += n) {
+	for (; text && *s; s += n) {
 		n = character((const unsigned char *)s);
-		if (*s == '"' || *s == '\\')
-			fprintf(out(), "\\%c", *s);
-		else if (!n || (unsigned char)*s < ' ' || *s == 0x7f)
-			fprintf(out(), "\\u%04x", (unsigned char)*s);
-		else
-			fwrite(s, 1, n, out());
-		n = n ? n : 1;
+		if (n) {
+			memcpy(to, s, n);
+			to += n;
+		} else {
+			*to++ = (char)(0xc0 | (unsigned char)*s >> 6);
+			*to++ = (char)(0x80 | (*s & 0x3f));
+			n = 1;
+		}
 	}
-	putc('"', out());
+	if (text)
+		*to = 0;
+	return text;
 }
 
-static void start(const char *key)
+/* @value belongs to what is open, or is what is open from here on. */
+static void put(const char *key, json_object *value)
 {
-	if (comma)
-		fputs(broken ? "," : ", ", out());
-	if (broken)
-		fputs("\n ", out());
-	comma = true;
-	broken = false;
-	if (key) {
-		text(key);
-		fputs(": ", out());
-	}
-}
+	json_object *parent = doc->depth ? doc->open[doc->depth - 1] : NULL;
+	char *name = key ? valid(key) : NULL;
+	int err = -1;
 
-void json_line(void)
-{
-	broken = true;
+	if (value && json_object_is_type(parent, json_type_array))
+		err = json_object_array_add(parent, value);
+	else if (value && parent && name)
+		err = json_object_object_add_ex(parent, name, value, JSON_C_OBJECT_ADD_KEY_IS_NEW);
+	free(name);
+	if (!err)
+		return;
+	json_object_put(value);
+	doc->failed = true;
 }
 
 void json_open(const char *key, char bracket)
 {
-	start(key);
-	putc(bracket, out());
-	comma = false;
+	json_object *o = bracket == '[' ? json_object_new_array() : json_object_new_object();
+
+	if (!o || doc->depth == DEPTH) {
+		json_object_put(o);
+		doc->failed = true;
+		return;
+	}
+	if (doc->depth)
+		put(key, o);
+	if (!doc->failed)
+		doc->open[doc->depth++] = o;
 }
 
+/* The outermost stays open up to json_end(), which writes it. */
 void json_close(char bracket)
 {
-	putc(bracket, out());
-	comma = true;
+	(void)bracket;
+	if (!doc->failed && doc->depth > 1)
+		doc->depth--;
 }
 
 void json_string(const char *key, const char *value)
 {
-	start(key);
-	text(value);
+	char *text = valid(value);
+
+	put(key, text ? json_object_new_string(text) : NULL);
+	free(text);
 }
 
 void json_number(const char *key, uint64_t value)
 {
-	start(key);
-	fprintf(out(), "%" PRIu64, value);
+	put(key, json_object_new_uint64(value));
 }
 
 void json_rate(const char *key, double value)
 {
-	start(key);
-	fprintf(out(), "%.3f", value);
+	char text[350];
+
+	snprintf(text, sizeof(text), "%.3f", value);
+	put(key, json_object_new_double_s(value, text));
 }
 
 void json_bool(const char *key, bool value)
 {
-	start(key);
-	fputs(value ? "true" : "false", out());
+	put(key, json_object_new_boolean(value));
 }
 
 void json_end(void)
 {
-	putc('\n', out());
-	fflush(out());
-	comma = false;
+	int flags = JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE;
+	FILE *out = file ? file : stdout;
+	const char *text = NULL;
+
+	/* Who reads lines has one each; a file is read by people, too. */
+	if (file)
+		flags |= JSON_C_TO_STRING_PRETTY;
+	if (!doc->failed && doc->depth)
+		text = json_object_to_json_string_ext(doc->open[0], flags);
+	if (text)
+		fprintf(out, "%s\n", text);
+	else
+		fprintf(stderr, "sgring: no memory for JSON\n");
+	fflush(out);
+	if (doc->depth)
+		json_object_put(doc->open[0]);
+	*doc = (struct document){ 0 };
 }

@@ -243,7 +243,6 @@ static void write_global(const struct sigmf *s, bool conforming, uint64_t traili
 	const struct sigmf_options *o = s->o;
 
 	json_open("global", '{');
-	json_line();
 	json_string("core:datatype", s->datatype);
 	if (o->sample_rate > 0)
 		json_rate("core:sample_rate", o->sample_rate);
@@ -261,9 +260,7 @@ static void write_global(const struct sigmf *s, bool conforming, uint64_t traili
 		json_string("core:dataset", file_of(s->r.data_path));
 	if (trailing)
 		json_number("core:trailing_bytes", trailing);
-	json_line();
 	json_string("sgring:index", file_of(s->r.index_path));
-	json_line();
 	json_open("core:extensions", '[');
 	json_open(NULL, '{');
 	json_string("name", "sgring");
@@ -279,12 +276,10 @@ static void write_captures(const struct sigmf *s)
 	char session[20];
 	size_t i;
 
-	json_line();
 	json_open("captures", '[');
 	for (i = 0; i < s->captures.count; i++) {
 		const struct capture *c = (const struct capture *)s->captures.items + i;
 
-		json_line();
 		json_open(NULL, '{');
 		json_number("core:sample_start", c->sample);
 		json_number("core:global_index", c->position / s->sample_bytes);
@@ -306,12 +301,10 @@ static void write_annotations(const struct sigmf *s)
 	char comment[96];
 	size_t i;
 
-	json_line();
 	json_open("annotations", '[');
 	for (i = 0; i < s->gaps.count; i++) {
 		const struct gap *g = (const struct gap *)s->gaps.items + i;
 
-		json_line();
 		json_open(NULL, '{');
 		json_number("core:sample_start", g->sample);
 		json_number("core:sample_count", !g->last);

@@ -64,8 +64,8 @@ const char *quirk_words(uint32_t quirks);
 uint64_t now_ns(void);
 
 /*
- * json.c: one object or array at a time, on stdout; or into a file, from json_to(file)
- * to json_to(NULL), in the middle of what goes to stdout too.
+ * json.c: one object or array at a time, on a line of stdout; or into a file, from json_to(file)
+ * to json_to(NULL), in the middle of what goes to stdout too. Nothing is written before json_end().
  */
 void json_to(FILE *file);
 void json_open(const char *key, char bracket);
@@ -74,7 +74,6 @@ void json_string(const char *key, const char *value);
 void json_number(const char *key, uint64_t value);
 void json_rate(const char *key, double value);
 void json_bool(const char *key, bool value);
-void json_line(void);	/* what comes next begins a line */
 void json_end(void);
 
 #endif /* SGRING_TOOL_H */

@@ -72,6 +72,7 @@ value() {
 	esac
 	_line=${_line#*"\"$2\": "}
 	_line=${_line%%[,\}]*}
+	_line=${_line% }
 	_line=${_line#\"}
 	echo "${_line%\"}"
 }

@@ -185,12 +185,67 @@ static void the_last_line_stays_with_the_average_rate(void **state)
 	free(text);
 }
 
+/* What a piece of JSON comes to, in a file. */
+static void a_document(FILE *f, const char *text)
+{
+	json_to(f);
+	json_open(NULL, '{');
+	json_string("t", text);
+	json_end();
+	json_to(NULL);
+}
+
+static void json_is_written_whole(void **state)
+{
+	char text[4096] = "";
+	FILE *f = tmpfile(), *inner = tmpfile();
+	int out = dup(1), i;
+
+	(void)state;
+	assert_non_null(f);
+	fflush(stdout);
+	assert_true(dup2(fileno(f), 1) == 1);
+	json_open(NULL, '[');
+	json_open(NULL, '{');
+	json_number("n", UINT64_MAX);
+	json_rate("r", 2500000);
+	a_document(inner, "in the middle");
+	json_string("s", "a \"b\" \\ /\n\x7f \xc3\xb6 \xff\xc3(");
+	json_bool("b", false);
+	json_open("none", '[');
+	json_close(']');
+	json_close('}');
+	json_close(']');
+	json_end();
+	/* Too deep is said, and nothing is written; then it begins anew. */
+	for (i = 0; i < 100; i++)
+		json_open(NULL, '[');
+	for (i = 0; i < 100; i++)
+		json_close(']');
+	json_end();
+	json_open(NULL, '[');
+	json_end();
+	dup2(out, 1);
+	close(out);
+	assert_true(pread(fileno(f), text, sizeof(text) - 1, 0) > 0);
+	assert_string_equal(text,
+		"[ { \"n\": 18446744073709551615, \"r\": 2500000.000, "
+		"\"s\": \"a \\\"b\\\" \\\\ /\\n\x7f \xc3\xb6 \xc3\xbf\xc3\x83(\", \"b\": false, "
+		"\"none\": [ ] } ]\n[ ]\n");
+	memset(text, 0, sizeof(text));
+	assert_true(pread(fileno(inner), text, sizeof(text) - 1, 0) > 0);
+	assert_string_equal(text, "{\n  \"t\": \"in the middle\"\n}\n");
+	fclose(f);
+	fclose(inner);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes_are_read_as_dd_reads_them),
 		cmocka_unit_test(durations_are_read_with_and_without_units),
 		cmocka_unit_test(words_are_short_and_right),
+		cmocka_unit_test(json_is_written_whole),
 		cmocka_unit_test(the_line_tells_how_much_is_left),
 		cmocka_unit_test(what_is_said_does_not_mix_with_the_line),
 		cmocka_unit_test(a_log_gets_whole_lines_and_quiet_means_none),
