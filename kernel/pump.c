@@ -578,9 +578,12 @@ static void starve_check(struct sgring_stream *s)
 	u64 now;
 
 	s->came = false;
-	/* Kicked, perhaps, and what came cannot be given to the engine yet. */
+	/*
+	 * Kicked, perhaps, and what came cannot be given to the engine yet. The timer's own
+	 * run goes on by itself.
+	 */
 	if (starved && s->starved &&
-	    (came || (s->slots_free && !hrtimer_is_queued(&s->sq_timer))))
+	    (came || (s->slots_free && !hrtimer_active(&s->sq_timer))))
 		timer_begin(s);
 	if (starved == s->starved)
 		return;

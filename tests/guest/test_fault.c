@@ -279,6 +279,30 @@ static void no_descriptor_for_a_while_needs_no_help(void **state)
 	stream_run(&s, 20);
 }
 
+/* A stall that does not end costs less and less, slots at hand or not. */
+static void long_without_descriptors_costs_few_looks(void **state)
+{
+	struct stream s = stream_open("rx0", &(struct sgring_setup){
+		.slot_bytes = SLOT, .slot_count = 8, .sq_poll_usec = 100, .sq_idle_usec = 1000 });
+	uint64_t runs;
+
+	(void)state;
+	stream_start(&s);
+	stream_run(&s, 10);
+	knob_set("rx0", "prep_fail_next", 1000000);
+	while (stream_wait(&s, 1, 500))
+		stream_return(&s, stream_expect(&s).slot, 0);
+	assert_true(stats_of(s.fd).flags & SGRING_STATS_STARVED);
+	assert_int_equal(stats_of(s.fd).slots_free, 8);
+	/* At most each 16 ms by now; each 0.1 ms to begin with. */
+	runs = stats_of(s.fd).timer_runs;
+	msleep(2000);
+	runs = stats_of(s.fd).timer_runs - runs;
+	assert_in_range(runs, 1, 1000);
+	knob_set("rx0", "prep_fail_next", 0);
+	stream_run(&s, 20);
+}
+
 static void arm_is_refused_by_an_engine_that_takes_nothing(void **state)
 {
 	struct stream s = open_slots(8, 4);
@@ -492,6 +516,7 @@ GROUP(TEST(failed_transfer_is_an_entry_and_the_position_stays_exact),
       TEST(late_callback_is_ignored_even_in_the_next_epoch),
       TEST(few_descriptors_are_back_pressure),
       TEST(no_descriptor_for_a_while_needs_no_help),
+      TEST(long_without_descriptors_costs_few_looks),
       TEST(arm_is_refused_by_an_engine_that_takes_nothing),
       TEST(engine_that_stands_still_is_no_stall_of_ours),
       TEST(held_completions_come_in_order_later),
