@@ -199,12 +199,13 @@ static bool engine_has_any(const struct sgring_stream *s)
 /*
  * Wait for the engine to finish what it has. A device that was stopped will
  * not fill the slot it is in: then the residue stands still, and no time-out
- * is needed to know it. 0, -ETIMEDOUT, -ENODEV, -EINTR, or -ESHUTDOWN: the
- * machine is about to be suspended, and we would keep it awake.
+ * is needed to know it. 0 or -ETIMEDOUT; if it is killable also -EINTR, -ENODEV: the device
+ * is about to go, or -ESHUTDOWN: the machine is to be suspended, and we would keep it awake.
  */
 static int drain(struct sgring_stream *s, u32 timeout_ms, int task_state)
 {
 	unsigned long deadline = jiffies + msecs_to_jiffies(timeout_ms);
+	bool killable = task_state == TASK_KILLABLE;
 	bool may_stand_still = s->client.ops && s->client.ops->stop;
 	u32 residue, last = 0, quiet = 0;
 	dma_cookie_t cookie, last_cookie = 0;
@@ -213,14 +214,14 @@ static int drain(struct sgring_stream *s, u32 timeout_ms, int task_state)
 		DEFINE_WAIT(wait);
 
 		prepare_to_wait(&s->idle_wait, &wait, task_state);
-		if (engine_has_any(s) && !sgring_is_dead(s))
+		if (engine_has_any(s) && !(killable && sgring_is_dead(s)))
 			schedule_timeout(msecs_to_jiffies(DRAIN_LOOK_MS) ?: 1);
 		finish_wait(&s->idle_wait, &wait);
-		if (sgring_is_dead(s))
+		if (killable && sgring_is_dead(s))
 			return -ENODEV;
-		if (task_state == TASK_KILLABLE && fatal_signal_pending(current))
+		if (killable && fatal_signal_pending(current))
 			return -EINTR;
-		if (task_state == TASK_KILLABLE && freezing(current))
+		if (killable && freezing(current))
 			return -ESHUTDOWN;
 		if (time_after(jiffies, deadline))
 			return -ETIMEDOUT;
@@ -275,10 +276,10 @@ int sgring_stop(struct sgring_stream *s, bool drain_first, u32 timeout_ms, s32 s
 
 	if (s->engine.quirks & SGRING_QUIRK_DRAIN) {
 		/*
-		 * Not in mid-packet, whoever wants to stop: the device ends its
-		 * packet, and what its FIFO still holds goes to free slots, or
-		 * where there are none it is dropped and counted. Then the engine
-		 * stands still, waiting for the next packet.
+		 * Not in mid-packet, whoever wants to stop, an unbind too: the
+		 * device ends its packet, and what its FIFO still holds goes to
+		 * free slots, or where there are none it is dropped and counted.
+		 * Then the engine stands still, waiting for the next packet.
 		 */
 		device_stop(s);
 		sgring_pump_flush(s);

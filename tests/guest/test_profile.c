@@ -175,6 +175,29 @@ static void xilinx_is_never_terminated_in_mid_packet(void **state)
 	assert_int_equal(knob_get("xilinx0", "terminated_mid_packet"), before);
 }
 
+/* Its device goes: the engine is still there, and is not left spinning. */
+static void xilinx_is_not_terminated_in_mid_packet_by_an_unbind(void **state)
+{
+	uint64_t before = knob_get("xilinx0", "terminated_mid_packet");
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 4; i++) {
+		struct stream s;
+
+		knob_set("xilinx0", "rate", 4000000);
+		knob_set("xilinx0", "packet_bytes", 40000);
+		s = open_slots("xilinx0");
+		stream_start(&s);
+		stream_run(&s, 3 + i);
+		assert_int_equal(device_unbind("xilinx0"), 0);
+		assert_int_equal(stream_find_end(&s).status, -ENODEV);
+		assert_int_equal(device_bind("xilinx0"), 0);
+		stream_close(&s);
+		assert_int_equal(knob_get("xilinx0", "terminated_mid_packet"), before);
+	}
+}
+
 /* ---- pl330 ---- */
 
 static void pl330_streams_with_all_defaults(void **state)
@@ -323,6 +346,7 @@ GROUP(TEST(xilinx_streams_with_all_defaults),
       TEST(xilinx_slots_are_one_segment),
       TEST(xilinx_early_end_of_packet_keeps_data_right),
       TEST(xilinx_is_never_terminated_in_mid_packet),
+      TEST(xilinx_is_not_terminated_in_mid_packet_by_an_unbind),
       TEST(pl330_streams_with_all_defaults),
       TEST(pl330_tells_what_it_is),
       TEST(pl330_limits_are_refused_by_name),
