@@ -276,11 +276,21 @@ static int map_owner(struct sgring_stream *s, struct vm_area_struct *vma, unsign
 	return 0;
 }
 
-static int map_observer(struct sgring_stream *s, struct vm_area_struct *vma, bool data)
+/* The slots have an offset of their own for observers; of the user side they only read. */
+static bool may_be_observed(u64 offset, unsigned long vm_flags)
+{
+	if (offset == SGRING_OFFSET_USER)
+		return !(vm_flags & VM_WRITE);
+	return offset != SGRING_OFFSET_DATA;
+}
+
+static int map_observer(struct sgring_stream *s, struct vm_area_struct *vma, u64 offset)
 {
 	vm_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP);
-	if (!data)
+	if (offset == SGRING_OFFSET_KERNEL)
 		return remap_vmalloc_range(vma, s->rings.kernel, 0);
+	if (offset == SGRING_OFFSET_USER)
+		return remap_vmalloc_range(vma, s->rings.user, 0);
 	vm_flags_set(vma, VM_PFNMAP | VM_IO);
 	vma->vm_private_data = (void *)s->setups;
 	vma->vm_ops = &observer_vm_ops;
@@ -292,7 +302,7 @@ static int map_region(struct sgring_stream *s, struct file *file, struct vm_area
 	u64 offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
 	u64 length = vma->vm_end - vma->vm_start;
 	bool owner = s->owner == file;
-	bool may_write = false;
+	bool may_write = false, observed = !owner;
 	u64 bytes;
 
 	if (sgring_is_dead(s))
@@ -305,30 +315,27 @@ static int map_region(struct sgring_stream *s, struct file *file, struct vm_area
 		break;
 	case SGRING_OFFSET_USER:
 		bytes = s->rings.user_bytes;
-		may_write = true;
+		may_write = owner;
 		break;
 	case SGRING_OFFSET_DATA:
 		bytes = s->stride * s->setup.slot_count;
-		may_write = true;
+		may_write = owner;
 		break;
 	case SGRING_OFFSET_OBSERVER_DATA:
 		bytes = s->stride * s->setup.slot_count;
+		observed = true;
 		break;
 	default:
 		return -EINVAL;
 	}
 	if (length != bytes || !(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
+	if (!owner && !may_be_observed(offset, vma->vm_flags))
+		return -EPERM;
 	if ((vma->vm_flags & VM_EXEC) || ((vma->vm_flags & VM_WRITE) && !may_write))
 		return -EACCES;
-	if (may_write && !owner)
-		return -EPERM;
 	vm_flags_clear(vma, VM_MAYEXEC | (may_write ? 0 : VM_MAYWRITE));
-	if (offset == SGRING_OFFSET_OBSERVER_DATA)
-		return map_observer(s, vma, true);
-	if (!owner)
-		return map_observer(s, vma, false);
-	return map_owner(s, vma, region_at(offset));
+	return observed ? map_observer(s, vma, offset) : map_owner(s, vma, region_at(offset));
 }
 
 /**

@@ -763,10 +763,14 @@ static int map_region(struct sim_file *f, uint64_t offset, size_t bytes, int pro
 	case OFFSET_KERNEL:
 		if (bytes != g.kernel_bytes)
 			return -EINVAL;
-		return prot == PROT_READ ? sgring_sim_rings_map(s, where) : -EACCES;
+		return prot == PROT_READ ? sgring_sim_rings_map(s, false, where) : -EACCES;
 	case OFFSET_USER:
+		if (bytes != g.user_bytes)
+			return -EINVAL;
+		if (!owner)
+			return prot == PROT_READ ? sgring_sim_rings_map(s, true, where) : -EPERM;
 		*where = s->rings.user;
-		return bytes != g.user_bytes ? -EINVAL : owner ? 0 : -EPERM;
+		return 0;
 	case OFFSET_DATA:
 		*where = s->data;
 		return bytes != g.data_bytes ? -EINVAL : owner ? 0 : -EPERM;

@@ -229,9 +229,9 @@ static void free_rings(struct sgring_rings *r, int memfd)
 #ifndef __SANITIZE_THREAD__
 	if (r->kernel)
 		munmap(r->kernel, r->kernel_bytes);
-#endif
 	if (r->user)
 		munmap(r->user, r->user_bytes);
+#endif
 	if (memfd >= 0)
 		close(memfd);
 }
@@ -247,20 +247,22 @@ int sgring_sim_rings_make(struct sgring_sim *s)
 		.cq_producer = first,
 		.sq_consumer = first,
 	};
-	void *kernel;
+	void *kernel, *user;
 	int memfd;
 
 	table = page + round_up(r.cq_entries * sizeof(struct sgring_cqe), page);
 	r.kernel_bytes = (size_t)(table + round_up(slots * sizeof(struct sgring_slot_info), page));
 	r.user_bytes = (size_t)(page + round_up(r.sq_entries * sizeof(struct sgring_sqe), page));
 	memfd = memfd_create("sgring-sim", MFD_CLOEXEC);
-	if (memfd < 0 || ftruncate(memfd, (off_t)r.kernel_bytes)) {
+	if (memfd < 0 || ftruncate(memfd, (off_t)(r.kernel_bytes + r.user_bytes))) {
 		free_rings(&r, memfd);
 		return -ENOMEM;
 	}
 	kernel = mmap(NULL, r.kernel_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
 	r.kernel = kernel == MAP_FAILED ? NULL : kernel;
-	r.user = map_anonymous(r.user_bytes, PROT_READ | PROT_WRITE, 0);
+	user = mmap(NULL, r.user_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memfd,
+		    (off_t)r.kernel_bytes);
+	r.user = user == MAP_FAILED ? NULL : user;
 	if (!r.kernel || !r.user) {
 		free_rings(&r, memfd);
 		return -ENOMEM;
@@ -286,16 +288,19 @@ void sgring_sim_rings_free(struct sgring_sim *s)
 	s->memfd = -1;
 }
 
-int sgring_sim_rings_map(struct sgring_sim *s, void **where)
+int sgring_sim_rings_map(struct sgring_sim *s, bool user, void **where)
 {
-	void *p = s->rings.kernel;
+	const struct sgring_rings *r = &s->rings;
+	void *p = user ? (void *)r->user : (void *)r->kernel;
 
 	/* TSAN knows memory by its address: two mappings would hide who waits for whom. */
 #ifndef __SANITIZE_THREAD__
-	p = mmap(NULL, s->rings.kernel_bytes, PROT_READ, MAP_SHARED, s->memfd, 0);
+	size_t bytes = user ? r->user_bytes : r->kernel_bytes;
+
+	p = mmap(NULL, bytes, PROT_READ, MAP_SHARED, s->memfd, user ? (off_t)r->kernel_bytes : 0);
 	if (p == MAP_FAILED)
 		return -errno;
-	madvise(p, s->rings.kernel_bytes, MADV_DONTFORK);
+	madvise(p, bytes, MADV_DONTFORK);
 #endif
 	*where = p;
 	return 0;

@@ -107,7 +107,7 @@ struct sgring_sim_slot {
  * @stride: bytes from slot to slot
  * @chunk_bytes: size of the chunks slots are made of
  * @segments: DMA segments of a slot
- * @memfd: of the kernel side
+ * @memfd: of the kernel side, and the user side behind it
  * @data: slots, then the scratch slot
  * @data_bytes: mapped there
  * @memory_bytes: of the set-up
@@ -223,8 +223,8 @@ int sgring_sim_memory_make(struct sgring_sim *s, struct sgring_sim_message *m);
 void sgring_sim_memory_free(struct sgring_sim *s);
 int sgring_sim_rings_make(struct sgring_sim *s);
 void sgring_sim_rings_free(struct sgring_sim *s);
-/* The kernel side as a process sees it: another mapping, read-only. */
-int sgring_sim_rings_map(struct sgring_sim *s, void **where);
+/* The kernel side, or the user side, as others see it: another mapping, read-only. */
+int sgring_sim_rings_map(struct sgring_sim *s, bool user, void **where);
 
 /* sim_setup.c */
 int sgring_sim_complain(struct sgring_sim_message *m, int err, const char *format, ...)

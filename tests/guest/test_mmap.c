@@ -563,8 +563,10 @@ static void an_observer_sees_what_the_owner_sees(void **state)
 	int fd = dev_open("rx0", O_RDONLY);
 	struct region r[4];
 	const struct sgring_kernel_side *k;
-	const unsigned char *data, *kernel;
+	const unsigned char *data, *kernel, *user;
 	const struct sgring_slot_info *info;
+	const struct sgring_user_side *u;
+	const struct sgring_sqe *sqe;
 
 	(void)state;
 	regions_of(fd, r);
@@ -579,6 +581,17 @@ static void an_observer_sees_what_the_owner_sees(void **state)
 	assert_int_equal(info->state, SGRING_SLOT_APP);
 	assert_int_equal(info->sequence, e.sequence);
 	assert_int_equal(info->position_bytes, e.position_bytes);
+	/* What the application does, too. */
+	user = region_map(fd, r[1].offset, r[1].bytes, PROT_READ);
+	assert_non_null(user);
+	u = (const void *)(user + s.geometry.user_side);
+	assert_int_equal(u->cq_consumer, user_side(&s)->cq_consumer);
+	stream_return(&s, e.slot, 0x1234567890);
+	assert_int_equal(u->sq_producer, 1);
+	sqe = (const void *)(user + s.geometry.sq_offset);
+	assert_int_equal(sqe->slot, e.slot);
+	assert_int_equal(sqe->cookie, 0x1234567890);
+	e = stream_next(&s);
 	bytes_right(&s, &e, data + e.slot * s.geometry.stride_bytes);
 	/* Every page of it. */
 	assert_memory_equal(data + e.slot * s.geometry.stride_bytes, slot_data(&s, e.slot), 65536);
@@ -590,6 +603,7 @@ static void an_observer_can_change_nothing(void **state)
 	struct stream s = stream_open("rx0", &small);
 	struct region r[4];
 	int i, fd = dev_open("rx0", O_RDWR);
+	void *user;
 
 	(void)state;
 	regions_of(fd, r);
@@ -600,11 +614,17 @@ static void an_observer_can_change_nothing(void **state)
 	for (i = 0; i < 4; i++) {
 		const bool owners = i == 1 || i == 2;
 
-		assert_int_equal(try_read(fd, r[i].offset, r[i].bytes),
-				 owners ? -EPERM : 0);
+		/* The user side may be read by all; the slots have another offset for that. */
+		assert_int_equal(try_read(fd, r[i].offset, r[i].bytes), i == 2 ? -EPERM : 0);
 		assert_int_equal(try_map(fd, r[i].offset, r[i].bytes, RW, MAP_SHARED),
 				 owners ? -EPERM : -EACCES);
 	}
+	/* Nor later on. */
+	user = region_map(fd, r[1].offset, r[1].bytes, PROT_READ);
+	assert_non_null(user);
+	assert_int_equal(mprotect(user, r[1].bytes, RW), -1);
+	assert_int_equal(errno, EACCES);
+	assert_int_equal(write_of(user), SIGSEGV);
 	stream_start(&s);
 	stream_run(&s, 10);
 }
@@ -620,6 +640,7 @@ static void many_observers_may_look_and_more_than_once(void **state)
 	for (i = 0; i < 4; i++) {
 		fd[i] = dev_open("rx0", O_RDONLY);
 		assert_non_null(region_map(fd[i], r[0].offset, r[0].bytes, PROT_READ));
+		assert_int_equal(read_of(region_map(fd[i], r[1].offset, r[1].bytes, PROT_READ)), 0);
 		assert_int_equal(read_of(region_map(fd[i], r[3].offset, r[3].bytes, PROT_READ)), 0);
 		assert_int_equal(read_of(region_map(fd[i], r[3].offset, r[3].bytes, PROT_READ)), 0);
 	}

@@ -12,9 +12,9 @@
  *   data         PROT_READ [|WRITE]    slot i at i * stride_bytes
  *
  * The data pages are ordinary pages: MSG_ZEROCOPY, O_DIRECT, io_uring and
- * vmsplice take them. An observer may map the kernel side, and the data
- * read-only at observer_data_offset: without page references, so not for
- * those, and gone (SIGBUS) when the owner closes.
+ * vmsplice take them. An observer may map the kernel side and the user side,
+ * both to read, and the data read-only at observer_data_offset: without page
+ * references, so not for those, and gone (SIGBUS) when the owner closes.
  * What was zapped from a mapping by madvise(MADV_DONTNEED) does not come back.
  *
  * The gate, on by default: a slot that was returned while others still hold its
@@ -273,7 +273,7 @@ struct sgring_setup {
  * @stride_bytes: from one slot to the next in the data region
  * @kernel_offset: mmap offset of the kernel side
  * @kernel_bytes: its length
- * @user_offset: mmap offset of the user side; owner only
+ * @user_offset: mmap offset of the user side; to be written by the owner only
  * @user_bytes: its length
  * @data_offset: mmap offset of the slots; owner only
  * @observer_data_offset: mmap offset of the slots for an observer
