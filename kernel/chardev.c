@@ -341,7 +341,7 @@ static long ioctl_stats(struct sgring_stream *s, unsigned long arg)
 	u32 user_size;
 	int ret;
 
-	ret = copy_in(&stats, sizeof(stats), FIRST_SIZE(sgring_stats, slots_gated), arg);
+	ret = copy_in(&stats, sizeof(stats), FIRST_SIZE(sgring_stats, app_usec_log2), arg);
 	if (ret)
 		return ret;
 	user_size = stats.size;

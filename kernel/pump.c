@@ -344,6 +344,7 @@ static void slot_take(struct sgring_stream *s, struct sgring_slot *slot, u64 coo
 	slot->cookie = cookie;
 	slot->gate_chunk = 0;
 	s->slots_app--;
+	s->stats.app_usec_log2[sgring_table_usec_log2(&s->rings, slot->index, s->now_ns)]++;
 	s->stats.sq_taken++;
 	if ((s->setup.flags & SGRING_SETUP_NO_GATE) || slot_idle(s, slot)) {
 		slot_free(s, slot);

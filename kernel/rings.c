@@ -27,7 +27,7 @@ static_assert(sizeof(struct sgring_run) == 24);
 static_assert(sizeof(struct sgring_layout) == 24);
 static_assert(sizeof(struct sgring_stop) == 16);
 static_assert(sizeof(struct sgring_tune) == 24);
-static_assert(sizeof(struct sgring_stats) == 264);
+static_assert(sizeof(struct sgring_stats) == 520);
 
 /* Entries begin behind the indices, on a page of their own. */
 #define RINGS_FIRST_ENTRY	PAGE_SIZE

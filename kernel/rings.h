@@ -68,5 +68,6 @@ void sgring_sq_taken(struct sgring_rings *rings, u32 count);
 void sgring_table_state(struct sgring_rings *rings, u32 slot, u32 state, u64 time_ns);
 void sgring_table_generation(struct sgring_rings *rings, u32 slot);
 void sgring_table_transfer(struct sgring_rings *rings, u32 slot, u64 sequence, u64 position);
+u32 sgring_table_usec_log2(const struct sgring_rings *rings, u32 slot, u64 now_ns);
 
 #endif /* SGRING_RINGS_H */

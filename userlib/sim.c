@@ -459,7 +459,7 @@ static int ioctl_stats(struct sim_file *f, void *arg)
 	u32 user_size;
 	int err;
 
-	err = copy_in(&stats, sizeof(stats), FIRST_SIZE(sgring_stats, slots_gated), arg);
+	err = copy_in(&stats, sizeof(stats), FIRST_SIZE(sgring_stats, app_usec_log2), arg);
 	if (err)
 		return err;
 	user_size = stats.size;

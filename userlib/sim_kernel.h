@@ -13,6 +13,11 @@
 typedef __u32 u32;
 typedef __s32 s32;
 typedef __u64 u64;
+typedef __s64 s64;
+
+#define NSEC_PER_USEC 1000
+#define div_u64(a, b) ((u64)(a) / (b))
+#define fls64(x) ((x) ? 64U - (u32)__builtin_clzll(x) : 0U)
 
 #define READ_ONCE(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define WRITE_ONCE(x, v) __atomic_store_n(&(x), v, __ATOMIC_RELAXED)

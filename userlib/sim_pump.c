@@ -269,6 +269,7 @@ bool sgring_sim_take(struct sgring_sim *s)
 		}
 		s->slots[sqe.slot].cookie = sqe.cookie;
 		s->slots_app--;
+		s->stats.app_usec_log2[sgring_table_usec_log2(&s->rings, sqe.slot, s->now_ns)]++;
 		s->stats.sq_taken++;
 		slot_state(s, sqe.slot, SGRING_SLOT_FREE);
 		free_add(s, sqe.slot);

@@ -24,7 +24,7 @@ _Static_assert(sizeof(struct sgring_layout) == 24, "layout");
 _Static_assert(sizeof(struct sgring_run) == 24, "run");
 _Static_assert(sizeof(struct sgring_stop) == 16, "stop");
 _Static_assert(sizeof(struct sgring_tune) == 24, "tune");
-_Static_assert(sizeof(struct sgring_stats) == 264, "stats");
+_Static_assert(sizeof(struct sgring_stats) == 520, "stats");
 _Static_assert(sizeof(struct sgring_cqe) == 64, "cqe");
 _Static_assert(sizeof(struct sgring_sqe) == 32, "sqe");
 

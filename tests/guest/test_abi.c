@@ -598,7 +598,7 @@ static const struct {
 	{ "layout", SGRING_LAYOUT, 24 },
 	{ "stop", SGRING_STOP, 16 },
 	{ "tune", SGRING_TUNE, 24 },
-	{ "stats", SGRING_STATS, 264 },
+	{ "stats", SGRING_STATS, 520 },
 };
 
 /*

@@ -680,6 +680,54 @@ static void time_ends_a_batch_too(void **state)
 	sgring_close(s);
 }
 
+static uint64_t sum(const __u64 *buckets, unsigned int first, unsigned int count)
+{
+	uint64_t all = 0;
+
+	while (count--)
+		all += buckets[first++];
+	return all;
+}
+
+static void the_time_the_application_had_slots_is_told(void **state)
+{
+	struct sgring_slot held, b;
+	struct sgring_stats st;
+	struct timespec begin, end;
+	struct sgring *s;
+	uint64_t most;
+	int i;
+
+	(void)state;
+	s = opened(FLAT_OUT, SGRING_OPTIONS(.slot_bytes = SLOT));
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	assert_int_equal(sgring_start(s), 0);
+	held = next(s);
+	assert_int_equal(sum(stats_now(s).app_usec_log2, 0, SGRING_USEC_LOG2), 0);
+	for (i = 0; i < 50; i++) {
+		b = next(s);
+		give_back(s, &b);
+	}
+	/* 20 ms are more than 2^14 us. */
+	usleep(20000);
+	give_back(s, &held);
+	for (i = 0; i < 100; i++) {
+		b = next(s);
+		give_back(s, &b);
+	}
+	st = stats_now(s);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	most = (uint64_t)(end.tv_sec - begin.tv_sec + 1) * 1000000;
+	assert_true(st.sq_taken > 100);
+	assert_int_equal(sum(st.app_usec_log2, 0, SGRING_USEC_LOG2), st.sq_taken);
+	assert_true(sum(st.app_usec_log2, 15, SGRING_USEC_LOG2 - 15) >= 1);
+	/* Nobody had one for longer than we have been here. */
+	for (i = 1; i < (int)SGRING_USEC_LOG2; i++)
+		if (1ULL << (i - 1) > most)
+			assert_int_equal(st.app_usec_log2[i], 0);
+	sgring_close(s);
+}
+
 static void observers_look_on(void **state)
 {
 	const char *name = name_of(FLAT_OUT);
@@ -765,5 +813,6 @@ GROUP(TEST(defaults_are_the_same),
       TEST(descriptor_is_readable_for_a_batch),
       TEST(a_batch_has_its_time),
       TEST(time_ends_a_batch_too),
+      TEST(the_time_the_application_had_slots_is_told),
       TEST(observers_look_on),
       TEST(clocks_are_the_ones_asked_for))

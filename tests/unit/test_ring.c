@@ -661,9 +661,35 @@ static void two_threads_lose_no_entry_and_no_wakeup_large_ring(void **state)
 	stress(200, 256, ROUNDS);
 }
 
+static void time_in_a_state_is_told_by_its_power_of_two(void **state)
+{
+	static const struct {
+		u64 ns;
+		u32 bucket;
+	} cases[] = {
+		{ 0, 0 }, { 999, 0 }, { 1000, 1 }, { 1999, 1 }, { 2000, 2 }, { 3999, 2 },
+		{ 4000, 3 }, { 1023999, 10 }, { 1024000, 11 }, { 1ULL << 30, 21 },
+		{ (1ULL << 30) * 1000 - 1, 30 }, { (1ULL << 30) * 1000, 31 },
+		{ (1ULL << 40) * 1000, 31 }, { INT64_MAX, 31 },
+		/* The clock was set back. */
+		{ (u64)-1, 0 }, { (u64)-5000000000, 0 },
+	};
+	struct sgring_slot_info table[2] = { 0 };
+	struct sgring_rings rings = { .table = table };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		sgring_table_state(&rings, 1, SGRING_SLOT_APP, 7000000000);
+		assert_int_equal(sgring_table_usec_log2(&rings, 1, 7000000000 + cases[i].ns),
+				 cases[i].bucket);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(time_in_a_state_is_told_by_its_power_of_two),
 		cmocka_unit_test(empty_cq_has_nothing_and_all_room),
 		cmocka_unit_test(full_cq_has_all_ready_and_no_room),
 		cmocka_unit_test(consumed_entries_are_room_only_once_published),

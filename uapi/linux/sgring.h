@@ -428,6 +428,9 @@ struct sgring_tune {
 #define SGRING_STATS_GATE	(1U << 3)	/* the gate is on */
 #define SGRING_STATS_STUCK	(1U << 4)	/* a slot is at the gate for too long now */
 
+/* Buckets of sgring_stats.app_usec_log2. */
+#define SGRING_USEC_LOG2	32U
+
 /**
  * struct sgring_stats - SGRING_STATS: counters of this set-up; anybody
  * @size: sizeof(struct sgring_stats)
@@ -470,6 +473,9 @@ struct sgring_tune {
  * @slots_engine: slots the engine has
  * @slots_app: slots the application has
  * @slots_gated: slots that wait at the gate
+ * @app_usec_log2: slots by how long the application had them, from the CQ entry to
+ *	the SQ entry being taken, by the clock of the set-up: the first less than 1 us,
+ *	number i from 2^(i-1) to less than 2^i us, the last all that took longer
  *
  * -EBADFD: never set up.
  */
@@ -511,6 +517,7 @@ struct sgring_stats {
 	__u32 slots_engine;
 	__u32 slots_app;
 	__u32 slots_gated;
+	__u64 app_usec_log2[SGRING_USEC_LOG2];
 };
 
 /*
