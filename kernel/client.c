@@ -29,20 +29,6 @@ static DEFINE_IDA(stream_ids);
 static DEFINE_MUTEX(streams_lock);
 static LIST_HEAD(streams);
 
-static ssize_t label_show(struct device *dev, struct device_attribute *attr, char *buf)
-{
-	struct sgring_stream *s = container_of(dev, struct sgring_stream, dev);
-
-	return sysfs_emit(buf, "%s\n", s->label);
-}
-static DEVICE_ATTR_RO(label);
-
-static struct attribute *stream_attrs[] = {
-	&dev_attr_label.attr,
-	NULL,
-};
-ATTRIBUTE_GROUPS(stream);
-
 /*
  * The engine's registers and what it was told do not outlive a suspend. The
  * stream is stopped; its end-of-stream entry says why, and it can be started
@@ -142,7 +128,7 @@ static struct sgring_stream *stream_alloc(const struct sgring_client *client)
 	device_initialize(&s->dev);
 	s->dev.class = sgring_class;
 	s->dev.parent = client->dev;
-	s->dev.groups = stream_groups;
+	s->dev.groups = sgring_attr_groups;
 	s->dev.release = stream_release;
 	s->dev.devt = MKDEV(MAJOR(sgring_devt), id);
 	return s;
@@ -322,5 +308,6 @@ static void __exit sgring_exit(void)
 module_init(sgring_init);
 module_exit(sgring_exit);
 
+MODULE_VERSION("1.0.0");
 MODULE_DESCRIPTION("Scatter-gather streaming over dmaengine with a ring-buffer ABI");
 MODULE_LICENSE("GPL");

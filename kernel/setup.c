@@ -10,6 +10,8 @@
 #include <linux/dma-mapping.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/pid.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "compat.h"
@@ -441,19 +443,8 @@ static void reset_counts(struct sgring_stream *s)
 	s->read_position = 0;
 }
 
-/**
- * sgring_setup() - make all a stream needs; @file becomes its owner
- * @s: without an owner
- * @file: of the caller
- * @setup: what is wanted; what was chosen is written back
- * @message: the one line, on failure
- *
- * It stays IDLE, so that nobody can use it, until sgring_setup_done().
- *
- * Return: 0, or as &struct sgring_setup says.
- */
-int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup *setup,
-		 struct sgring_message *message)
+static int make(struct sgring_stream *s, struct file *file, struct sgring_setup *setup,
+		struct sgring_message *message)
 {
 	int ret;
 
@@ -486,6 +477,32 @@ int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup
 	if (s->bounced)
 		dev_notice_ratelimited(&s->dev,
 				       "DMA goes through a bounce buffer: every transfer is copied\n");
+	return 0;
+}
+
+/**
+ * sgring_setup() - make all a stream needs; @file becomes its owner
+ * @s: without an owner
+ * @file: of the caller
+ * @setup: what is wanted; what was chosen is written back
+ * @message: the one line, on failure
+ *
+ * It stays IDLE, so that nobody can use it, until sgring_setup_done().
+ *
+ * Return: 0, or as &struct sgring_setup says.
+ */
+int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup *setup,
+		 struct sgring_message *message)
+{
+	int ret = make(s, file, setup, message);
+
+	if (ret) {
+		sgring_refused(s, ret, message->text);
+		return ret;
+	}
+	spin_lock_bh(&s->lock);
+	s->owner_pid = get_pid(task_tgid(current));
+	spin_unlock_bh(&s->lock);
 	smp_store_release(&s->owner, file); /* a poll of it finds the rings; it takes no mutex */
 	s->setups++;
 	return 0;
@@ -512,6 +529,7 @@ void sgring_setup_done(struct sgring_stream *s)
 void sgring_teardown(struct sgring_stream *s)
 {
 	struct sgring_rings rings;
+	struct pid *pid;
 
 	sgring_observers_zap(s);
 	spin_lock_bh(&s->lock);
@@ -522,7 +540,10 @@ void sgring_teardown(struct sgring_stream *s)
 	rings = s->rings;
 	s->rings = (struct sgring_rings){};
 	WRITE_ONCE(s->owner, NULL);
+	pid = s->owner_pid;
+	s->owner_pid = NULL;
 	spin_unlock_bh(&s->lock);
+	put_pid(pid);
 	slots_free(s);
 	sgring_rings_free(&rings);
 	s->reading = false;

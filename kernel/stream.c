@@ -91,17 +91,35 @@ static int collect(struct sgring_stream *s)
 	return 0;
 }
 
-/**
- * sgring_arm() - load the engine; the device is not enabled
- * @s: in state READY
- *
- * Waits up to a second if all there is to give waits at the gate.
- *
- * Return: 0; -EBADFD wrong state; -ENOBUFS nothing to give the engine; -EIO the
- * engine refused; -EPROTO a damaged index; -EINTR a fatal signal; what the
- * client said.
- */
-int sgring_arm(struct sgring_stream *s)
+/* Of an arm or a start that was refused with @err. */
+static const char *refusal(int err)
+{
+	switch (err) {
+	case -EBADFD:
+		return "not in this state";
+	case -ENOBUFS:
+		return "no slot for the engine, or no room in the CQ: return slots, consume entries";
+	case -EIO:
+		return "the engine refused, or could not be stopped before; see the log";
+	case -EPROTO:
+		return "an index of the application is off its ring";
+	case -EINTR:
+		return "ended by a fatal signal";
+	default:
+		return "the device's driver refused";
+	}
+}
+
+static int refused(struct sgring_stream *s, int err, const char *what)
+{
+	struct sgring_message m;
+
+	snprintf(m.text, sizeof(m.text), "%s: %s", what, refusal(err));
+	sgring_refused(s, err, m.text);
+	return err;
+}
+
+static int arm(struct sgring_stream *s)
 {
 	const struct sgring_client_ops *ops = s->client.ops;
 	bool begun;
@@ -147,6 +165,23 @@ undo:
 }
 
 /**
+ * sgring_arm() - load the engine; the device is not enabled
+ * @s: in state READY
+ *
+ * Waits up to a second if all there is to give waits at the gate.
+ *
+ * Return: 0; -EBADFD wrong state; -ENOBUFS nothing to give the engine; -EIO the
+ * engine refused; -EPROTO a damaged index; -EINTR a fatal signal; what the
+ * client said.
+ */
+int sgring_arm(struct sgring_stream *s)
+{
+	int ret = arm(s);
+
+	return ret ? refused(s, ret, "arm") : 0;
+}
+
+/**
  * sgring_start() - enable the device
  * @s: in state ARMED, or READY: then it arms first
  *
@@ -163,14 +198,15 @@ int sgring_start(struct sgring_stream *s)
 			return ret;
 	}
 	if (s->state != SGRING_STATE_ARMED)
-		return -EBADFD;
+		return refused(s, -EBADFD, "start");
 	set_state(s, SGRING_STATE_RUNNING);
 	ret = ops && ops->start ? ops->start(s->client.priv) : 0;
-	if (ret)
+	if (ret) {
 		sgring_stop(s, false, 0, ret, NULL);
-	else
-		s->device_on = ops;
-	return ret;
+		return refused(s, ret, "start");
+	}
+	s->device_on = ops;
+	return 0;
 }
 
 /* The oldest transfer the engine still has; false if there is none. */

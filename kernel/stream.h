@@ -105,6 +105,14 @@ struct sgring_cell {
 };
 
 /**
+ * struct sgring_message - the one line that says what is wrong
+ * @text: empty: nothing to say
+ */
+struct sgring_message {
+	char text[224];
+};
+
+/**
  * struct sgring_stream - one channel, its slots, its rings, one device node
  *
  * Fixed from registration on:
@@ -123,6 +131,7 @@ struct sgring_cell {
  * @gone: it has gone: all there will ever be is in the CQ
  * @leak: an engine could not be stopped; the memory is never freed
  * @owner: the open file that set it up
+ * @owner_pid: of the process that did; written under @lock too
  * @reading: the owner is a reader, not a user of the rings
  * @setup: what is in force
  * @stride: bytes from slot to slot
@@ -179,6 +188,8 @@ struct sgring_cell {
  * @batch_until: when they are told of what came since, though it is no whole batch;
  *	0: nobody waits for it, or nothing came
  * @stats: counters
+ * @refused: set-ups, arms and starts that were refused, of all owners
+ * @refused_last: the last of them
  * @sq_timer: looks at the SQ, and at the gate, of a starved stream
  * @wake_timer: ends a wake-up batch
  *
@@ -208,6 +219,7 @@ struct sgring_stream {
 	bool gone;
 	bool leak;
 	struct file *owner;
+	struct pid *owner_pid;
 	bool reading;
 	struct sgring_setup setup;
 	u64 stride;
@@ -262,6 +274,8 @@ struct sgring_stream {
 	u32 announced;
 	ktime_t batch_until;
 	struct sgring_stats stats;
+	u64 refused;
+	struct sgring_message refused_last;
 	struct hrtimer sq_timer;
 	struct hrtimer wake_timer;
 
@@ -288,14 +302,6 @@ struct sgring_file {
 	struct list_head node;
 	struct sgring_stream *stream;
 	struct address_space *mapping;
-};
-
-/**
- * struct sgring_message - the one line that says what is wrong
- * @text: empty: nothing to say
- */
-struct sgring_message {
-	char text[224];
 };
 
 static inline enum dma_data_direction sgring_dma_dir(const struct sgring_stream *s)
@@ -328,6 +334,10 @@ void sgring_setup_done(struct sgring_stream *s);
 void sgring_teardown(struct sgring_stream *s);
 void sgring_unmap(struct sgring_stream *s);
 int sgring_tune(struct sgring_stream *s, struct sgring_tune *tune);
+
+/* sysfs.c */
+extern const struct attribute_group *sgring_attr_groups[];
+void sgring_refused(struct sgring_stream *s, int err, const char *text);
 
 /* stream.c */
 int sgring_arm(struct sgring_stream *s);
