@@ -20,6 +20,7 @@ static const char help[] =
 	"  list                           every stream, a line each\n"
 	"  info NAME                      all about one: limits, memory, quirks\n"
 	"  stat NAME [SECONDS [COUNT]]    what it does, a line per interval\n"
+	"  dump NAME                      its rings at one moment: who has which slot\n"
 	"\n"
 	"Capture, without a copy, and no loss is silent:\n"
 	"  record NAME -o RUN             to RUN.data, with RUN.index beside it\n"
@@ -38,6 +39,7 @@ static const struct {
 	{ "list", list_main },
 	{ "info", info_main },
 	{ "stat", stat_main },
+	{ "dump", dump_main },
 	{ "record", record_main },
 	{ "send", send_main },
 	{ "recv", recv_main },
