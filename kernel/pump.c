@@ -34,6 +34,7 @@
 
 #include "compat.h"
 #include "stream.h"
+#include "trace.h"
 
 /* How long what was returned, or let go of, may stay unseen, unless a set-up says longer. */
 #define PERIOD_MAX_USEC	16000U
@@ -113,6 +114,7 @@ static void fail(struct sgring_stream *s, s32 status)
 	if (!s->active || !s->refill)
 		return;
 	s->stats.index_bad++;
+	trace_sgring_error(s, SGRING_ERROR_INDEX, -1, status);
 	s->refill = false;
 	s->fail_status = status;
 	schedule_work(&s->fail_work);
@@ -201,11 +203,13 @@ out:
 static u32 cell_result(struct sgring_stream *s, const struct sgring_cell *cell, u32 *flags,
 		       s32 *status)
 {
+	int slot = cell->slot ? (int)cell->slot->index : -1;
 	u32 moved = cell->length - cell->residue;
 
 	if (cell->residue > cell->length) {
 		/* Most likely the transfer is right and the driver's sum is wrong. */
 		s->stats.residue_bad++;
+		trace_sgring_error(s, SGRING_ERROR_RESIDUE, slot, cell->residue);
 		*flags |= SGRING_CQE_LENGTH_ASSUMED;
 		*status = -EPROTO;
 		moved = cell->length;
@@ -214,6 +218,7 @@ static u32 cell_result(struct sgring_stream *s, const struct sgring_cell *cell, 
 		s->stats.engine_errors++;
 		*status = -EIO;
 		moved = s->engine.length_known ? moved : 0;
+		trace_sgring_error(s, SGRING_ERROR_ENGINE, slot, moved);
 	}
 	if (*status)
 		return moved;
@@ -237,6 +242,8 @@ static void cell_retire(struct sgring_stream *s, struct sgring_cell *cell, u32 m
 	u32 moved = cell_result(s, cell, &flags, &status);
 	struct sgring_cqe *cqe;
 
+	if (lost)
+		trace_sgring_drop(s, SGRING_DROP_DEVICE, s->position, lost);
 	s->lost_seen += lost;
 	s->stats.lost_bytes += lost;
 	s->gap += lost;
@@ -248,6 +255,7 @@ static void cell_retire(struct sgring_stream *s, struct sgring_cell *cell, u32 m
 		/* As if it starved: what is at the gate may complete no batch. */
 		if (s->announced != s->rings.cq_producer)
 			announce(s);
+		trace_sgring_drop(s, SGRING_DROP_NO_SLOT, s->position, moved);
 		s->stats.dropped_slots++;
 		s->stats.dropped_bytes += moved;
 		s->gap += moved;
@@ -294,6 +302,7 @@ static void cell_retire(struct sgring_stream *s, struct sgring_cell *cell, u32 m
 	if (flags & SGRING_CQE_LENGTH_ASSUMED)
 		s->stats.assumed_slots++;
 	sgring_cq_publish(&s->rings);
+	trace_sgring_publish(s, cqe);
 	if (status)
 		announce(s);
 }
@@ -354,6 +363,7 @@ static void slot_take(struct sgring_stream *s, struct sgring_slot *slot, u64 coo
 	sgring_gate_add(&s->gate, slot, ktime_get_ns());
 	s->stats.gate_waits++;
 	s->came = true;
+	trace_sgring_gate(s, slot, SGRING_GATE_WAITS, 0);
 }
 
 /* Has this slot waited at the gate for too long? */
@@ -368,6 +378,7 @@ static void slot_tell(struct sgring_stream *s, struct sgring_slot *slot, u64 now
 {
 	struct sgring_hold hold = sgring_gate_hold(slot);
 
+	trace_sgring_gate(s, slot, SGRING_GATE_STUCK, now - slot->gate_since_ns);
 	slot->gate_told = true;
 	s->stats.gate_stuck++;
 	dev_notice_ratelimited(&s->dev,
@@ -390,6 +401,7 @@ static u32 gate_check(struct sgring_stream *s)
 		if (slot_idle(s, slot)) {
 			sgring_gate_remove(&s->gate, slot);
 			s->stats.gate_wait_ns += now - slot->gate_since_ns;
+			trace_sgring_gate(s, slot, SGRING_GATE_PASSES, now - slot->gate_since_ns);
 			slot_free(s, slot);
 		} else if (!slot->gate_told && slot_stuck(s, slot, now)) {
 			slot_tell(s, slot, now);
@@ -422,10 +434,12 @@ static bool take(struct sgring_stream *s)
 	used = min_t(int, used, s->pass_entries);
 	for (i = 0; i < used; i++) {
 		sgring_sq_copy(&s->rings, i, &sqe);
-		if (sqe_valid(s, &sqe))
+		if (sqe_valid(s, &sqe)) {
 			slot_take(s, &s->slots[sqe.slot], sqe.cookie);
-		else
-			s->stats.sq_bad++;
+			continue;
+		}
+		s->stats.sq_bad++;
+		trace_sgring_error(s, SGRING_ERROR_SQ, sqe.slot, s->rings.sq_consumer + i);
 	}
 	if (used)
 		sgring_sq_taken(&s->rings, used);
@@ -454,6 +468,8 @@ static bool submit(struct sgring_stream *s, struct sgring_slot *slot)
 	tx = sgring_engine_prep(&s->engine, table);
 	if (!tx) {
 		s->stats.engine_busy++;
+		trace_sgring_error(s, SGRING_ERROR_BUSY, slot ? (int)slot->index : -1,
+				   sgring_inflight(s));
 		return false;
 	}
 	/* Not ->stream: a late callback may read that at any time. */
@@ -477,9 +493,12 @@ static bool submit(struct sgring_stream *s, struct sgring_slot *slot)
 	if (dma_submit_error(cell->cookie)) {
 		cell->state = SGRING_CELL_IDLE;
 		s->stats.engine_busy++;
+		trace_sgring_error(s, SGRING_ERROR_BUSY, slot ? (int)slot->index : -1,
+				   sgring_inflight(s));
 		return false;
 	}
 	WRITE_ONCE(s->cell_tail, s->cell_tail + 1); /* as in cell_retire() */
+	trace_sgring_submit(s, cell);
 	return true;
 }
 
@@ -502,6 +521,8 @@ static void refill(struct sgring_stream *s)
 
 		if (slot && room <= 0) {
 			s->stats.cq_full++;
+			trace_sgring_error(s, SGRING_ERROR_CQ_FULL, slot->index,
+					   sgring_inflight(s));
 			slot = NULL;
 		}
 		/* A dropped slot must not make a returned one wait longer than it has to. */
@@ -595,8 +616,10 @@ static void starve_check(struct sgring_stream *s)
 		s->stall_mark = true;
 		kernel_flags(s, 0, SGRING_STARVED | SGRING_NEED_WAKEUP);
 		hrtimer_try_to_cancel(&s->sq_timer);
+		trace_sgring_starve(s, now - s->starved_since);
 		return;
 	}
+	trace_sgring_starve(s, 0);
 	s->starved_since = now;
 	s->stats.stalls++;
 	kernel_flags(s, SGRING_STARVED, 0);
@@ -621,7 +644,8 @@ static enum hrtimer_restart sq_timer_fn(struct hrtimer *timer)
 {
 	struct sgring_stream *s = container_of(timer, struct sgring_stream, sq_timer);
 	enum hrtimer_restart again = HRTIMER_NORESTART;
-	u32 period;
+	u32 period = 0;
+	bool hit;
 
 	pass_begin(s);
 	/* Queued: it was started anew while this run waited for the lock. */
@@ -629,19 +653,17 @@ static enum hrtimer_restart sq_timer_fn(struct hrtimer *timer)
 		goto out;
 	s->stats.timer_runs++;
 	if (s->deferred) {
-		bool hit = sgring_sq_used(&s->rings) || s->slots_free ||
-			   s->setup.overrun == SGRING_OVERRUN_DROP;
-
-		if (hit)
-			s->stats.timer_hits++;
+		hit = sgring_sq_used(&s->rings) || s->slots_free ||
+		      s->setup.overrun == SGRING_OVERRUN_DROP;
 		if (hit || s->gate.count)
 			queue_work(sgring_wq, &s->work);
-	} else if (pump(s)) {
-		s->stats.timer_hits++;
+	} else {
+		hit = pump(s);
 	}
-	if (!s->active || !s->refill || !s->starved || hrtimer_is_queued(timer))
-		goto out;
-	period = next_period(s);
+	s->stats.timer_hits += hit;
+	if (s->active && s->refill && s->starved && !hrtimer_is_queued(timer))
+		period = next_period(s);
+	trace_sgring_timer(s, hit, period);
 	if (!period)
 		goto out;
 	hrtimer_forward_now(timer, usec(period));
@@ -722,12 +744,14 @@ static void callback(struct sgring_cell *cell, const struct dmaengine_result *re
 	pass_begin(s);
 	if (cell->arm != s->arm) {
 		s->stats.late_callbacks++;
+		trace_sgring_error(s, SGRING_ERROR_LATE, -1, cell->arm);
 		goto out;
 	}
 	if (!s->active)
 		goto out;
 	if (cell->state != SGRING_CELL_SUBMITTED) {
 		s->stats.odd_callbacks++;
+		trace_sgring_error(s, SGRING_ERROR_ODD, -1, cell->cookie);
 		goto out;
 	}
 	/* Out of order: it waits for its turn, what is told stays in order. */
@@ -737,8 +761,11 @@ static void callback(struct sgring_cell *cell, const struct dmaengine_result *re
 		while (cell_at(s, index) != cell &&
 		       cell_at(s, index)->state != SGRING_CELL_SUBMITTED)
 			index++;
-		if (cell_at(s, index) != cell)
+		if (cell_at(s, index) != cell) {
 			s->stats.odd_callbacks++;
+			trace_sgring_error(s, SGRING_ERROR_ODD,
+					   cell->slot ? (int)cell->slot->index : -1, cell->cookie);
+		}
 	}
 	cell->state = SGRING_CELL_DONE;
 	cell->time_ns = s->now_ns;
@@ -749,6 +776,7 @@ static void callback(struct sgring_cell *cell, const struct dmaengine_result *re
 		cell->device_time = ops->device_time_ns(s->client.priv, &cell->device_time_ns);
 	if (ops && ops->end_of_packet)
 		cell->end_of_packet = ops->end_of_packet(s->client.priv);
+	trace_sgring_complete(s, cell);
 	look(s);
 out:
 	spin_unlock_bh(&s->lock);
@@ -933,6 +961,8 @@ void sgring_pump_end_of_stream(struct sgring_stream *s, s32 status)
 	spin_lock_bh(&s->lock);
 	if (ops && ops->lost_bytes)
 		lost = max_t(s64, ops->lost_bytes(s->client.priv) - s->lost_seen, 0);
+	if (lost)
+		trace_sgring_drop(s, SGRING_DROP_DEVICE, s->position, lost);
 	s->stats.lost_bytes += lost;
 	s->gap += lost;
 	s->position += lost;
@@ -946,8 +976,10 @@ void sgring_pump_end_of_stream(struct sgring_stream *s, s32 status)
 	};
 	s->gap = 0;
 	/* Only an application that has damaged its own index goes without. */
-	if (sgring_cq_room(&s->rings) > 0)
+	if (sgring_cq_room(&s->rings) > 0) {
 		sgring_cq_post(&s->rings, &cqe);
+		trace_sgring_publish(s, &cqe);
+	}
 	announce(s);
 	spin_unlock_bh(&s->lock);
 }
@@ -957,6 +989,7 @@ void sgring_pump_kick(struct sgring_stream *s)
 {
 	pass_begin(s);
 	s->stats.kicks++;
+	trace_sgring_kick(s);
 	look(s);
 	spin_unlock_bh(&s->lock);
 }

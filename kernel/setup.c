@@ -17,6 +17,7 @@
 #include "compat.h"
 #include "reaper.h"
 #include "stream.h"
+#include "trace.h"
 
 #define DEFAULT_SLOT_BYTES	SZ_1M
 #define DEFAULT_SLOTS		16
@@ -496,6 +497,7 @@ int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup
 {
 	int ret = make(s, file, setup, message);
 
+	trace_sgring_setup(s, setup, ret);
 	if (ret) {
 		sgring_refused(s, ret, message->text);
 		return ret;

@@ -16,6 +16,7 @@
 
 #include "compat.h"
 #include "stream.h"
+#include "trace.h"
 
 /* How often a drain looks whether the device still fills a slot, and how long it has not. */
 #define DRAIN_LOOK_MS	10
@@ -98,7 +99,7 @@ static const char *refusal(int err)
 	case -EBADFD:
 		return "not in this state";
 	case -ENOBUFS:
-		return "no slot for the engine, or no room in the CQ: return slots, consume entries";
+		return "no slot for the engine, or no room in the CQ; return slots, or consume";
 	case -EIO:
 		return "the engine refused, or could not be stopped before; see the log";
 	case -EPROTO:
@@ -349,6 +350,7 @@ int sgring_stop(struct sgring_stream *s, bool drain_first, u32 timeout_ms, s32 s
 	sgring_pump_end_of_stream(s, status);
 	set_state(s, SGRING_STATE_READY);
 	wake_up_all(&s->settled);
+	trace_sgring_stop(s, status, result, ret);
 	if (outcome)
 		*outcome = result;
 	return ret;
