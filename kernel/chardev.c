@@ -187,10 +187,10 @@ static long ioctl_geometry(struct sgring_stream *s, unsigned long arg)
 	u32 user_size;
 	int ret;
 
-	ret = copy_in(&g, sizeof(g), FIRST_SIZE(sgring_geometry, pad), arg);
+	ret = copy_in(&g, sizeof(g), FIRST_SIZE(sgring_geometry, clock), arg);
 	if (ret)
 		return ret;
-	if (g.pad)
+	if (g.clock)
 		return -EINVAL;
 	user_size = g.size;
 	g = (struct sgring_geometry){ .size = sizeof(g) };
@@ -212,6 +212,7 @@ static long ioctl_geometry(struct sgring_stream *s, unsigned long arg)
 	g.chunk_bytes_max = s->chunk_max;
 	g.chunk_bytes_min = s->chunk_min;
 	g.segments = s->segments;
+	g.clock = s->setup.clock;
 	mutex_unlock(&s->mutex);
 	return copy_out(arg, &g, user_size, sizeof(g));
 }

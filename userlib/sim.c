@@ -350,6 +350,7 @@ static struct sgring_geometry geometry_of(const struct sgring_sim *s)
 		.chunk_bytes_max = s->chunk_bytes,
 		.chunk_bytes_min = s->chunk_bytes,
 		.segments = s->segments,
+		.clock = s->setup.clock,
 	};
 }
 
@@ -359,10 +360,10 @@ static int ioctl_geometry(struct sim_file *f, void *arg)
 	u32 user_size;
 	int err;
 
-	err = copy_in(&g, sizeof(g), FIRST_SIZE(sgring_geometry, pad), arg);
+	err = copy_in(&g, sizeof(g), FIRST_SIZE(sgring_geometry, clock), arg);
 	if (err)
 		return err;
-	if (g.pad)
+	if (g.clock)
 		return -EINVAL;
 	if (f->sim->state == SGRING_STATE_IDLE)
 		return f->sim->dead ? -ENODEV : -EBADFD;

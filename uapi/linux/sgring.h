@@ -291,7 +291,7 @@ struct sgring_setup {
  * @chunk_bytes_max: size of the largest chunk there is
  * @chunk_bytes_min: size of the smallest
  * @segments: most DMA segments in any slot
- * @pad: 0
+ * @clock: enum sgring_clock of the times in the CQ and the slot table; 0 when asked
  *
  * -EBADFD: not set up.
  */
@@ -320,7 +320,7 @@ struct sgring_geometry {
 	__u64 chunk_bytes_max;
 	__u64 chunk_bytes_min;
 	__u32 segments;
-	__u32 pad;
+	__u32 clock;
 };
 
 /**
