@@ -112,8 +112,11 @@ int sgring_sim_stop(struct sgring_sim *s, bool drain, s32 status, u32 *outcome)
 	if (s->state != SGRING_STATE_ARMED && s->state != SGRING_STATE_RUNNING)
 		return -EBADFD;
 	s->halt = true;
+	/* The thread lets in who wants the lock, also one that spins. */
+	__atomic_add_fetch(&s->callers, 1, __ATOMIC_RELAXED);
 	while (s->moving)
 		pthread_cond_wait(&s->settled, &s->lock);
+	__atomic_sub_fetch(&s->callers, 1, __ATOMIC_RELAXED);
 	s->halt = false;
 	/* Somebody else may have been faster. */
 	if (s->state != SGRING_STATE_ARMED && s->state != SGRING_STATE_RUNNING)

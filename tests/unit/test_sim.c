@@ -410,6 +410,25 @@ static void a_spinning_device_needs_no_timer_and_no_kick(void **state)
 	assert_int_equal(sgring_close(s), 0);
 }
 
+/* Also while it makes data, which it does without a pause. */
+static void a_spinning_device_can_be_stopped(void **state)
+{
+	struct sgring *s = started("sim:spin=1", SGRING_OPTIONS(.slot_bytes = 1 << 20, .slot_count = 2));
+	struct sgring_slot b;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 20; i++) {
+		assert_int_equal(sgring_next(s, &b, 20000), 0);
+		sgring_return(s, &b);
+		assert_return_code(sgring_stop(s, 0, 0), 0);
+		while (sgring_next(s, &b, 20000) != -ENODATA)
+			sgring_return(s, &b);
+		assert_int_equal(sgring_start(s), 0);
+	}
+	sgring_close(s);
+}
+
 static void its_own_time_can_be_told(void **state)
 {
 	struct sgring *s = started("sim:", SMALL);
@@ -833,6 +852,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_rate_is_kept),
 		cmocka_unit_test(without_filling_the_memory_stays_as_it_is),
 		cmocka_unit_test(a_spinning_device_needs_no_timer_and_no_kick),
+		cmocka_unit_test(a_spinning_device_can_be_stopped),
 		cmocka_unit_test(its_own_time_can_be_told),
 		cmocka_unit_test(pages_are_what_is_told),
 		cmocka_unit_test(engine_limits_are_kept_with_the_drivers_lines),
