@@ -53,6 +53,12 @@ struct sgring_share {
  * @busy_ns: how long it stays away
  * @registrations: rings that have registered the slots (uring.c)
  * @gate_was_on: before the first of them
+ * @look: an observer's (observe.c)
+ * @look.epoch: nothing that comes is of an earlier one
+ * @look.ended: the entry before was the end of it
+ * @look.slots: they are mapped there
+ * @look.fd: a memfd
+ * @look.copy: what is in it
  * @owner: not an observer
  * @mapped: set up, geometry and kernel side are valid
  */
@@ -90,6 +96,13 @@ struct sgring {
 	int64_t busy_ns;
 	unsigned int registrations;
 	bool gate_was_on;
+	struct {
+		uint32_t epoch;
+		bool ended;
+		void *slots;
+		int fd;
+		unsigned char *copy;
+	} look;
 	int fd;
 	bool owner;
 	bool mapped;
@@ -105,6 +118,10 @@ int sgring_name_resolve(const char *name, char *path, size_t bytes);
 
 /* stream.c: a copy of @theirs, of which @least bytes must be there and @size are known. */
 int sgring_take_options(void *mine, size_t size, const void *theirs, size_t least);
+
+/* observe.c: kernel side is mapped; and the end of it. */
+void sgring_observe_begin(struct sgring *s);
+void sgring_observe_end(struct sgring *s);
 
 /* wait.c */
 int64_t sgring_now_ns(void);

@@ -248,8 +248,8 @@ int sgring_open(struct sgring **stream, const char *name, const struct sgring_op
  * @stream: written; NULL on failure
  * @name: see above
  *
- * For sgring_query(), sgring_stats(), sgring_geometry(), sgring_layout(),
- * sgring_slot_info(), sgring_follow() and sgring_close(); everything else is
+ * For sgring_query(), sgring_stats(), sgring_geometry(), sgring_layout(), sgring_slot_info(),
+ * sgring_follow(), sgring_look(), sgring_look_alive() and sgring_close(); everything else is
  * -EPERM. A stream nobody has set up can be observed: only the query works.
  *
  * Return: 0 or as sgring_open().
@@ -611,6 +611,25 @@ int sgring_layout(struct sgring *stream, uint32_t index, struct sgring_run *runs
  * Return: 1 and an entry, 0 nothing new, or a negative errno.
  */
 int sgring_follow(struct sgring *stream, struct sgring_cqe *entry, uint64_t *missed);
+/**
+ * sgring_look() - copy the slot of an entry, as an observer
+ * @entry: the last one of sgring_follow()
+ * @bytes: from its start on, so many
+ * @data: written: the copy, good until the next call; NULL if there is none
+ * @epoch: written: of the entry
+ *
+ * The copy is of the entry's transfer, or it is not given.
+ *
+ * Return: 1; 0 it is too late, the slot was or may have been filled again; -ENODATA the
+ * owner has closed the stream; or another negative errno.
+ */
+int sgring_look(struct sgring *stream, const struct sgring_cqe *entry, size_t bytes,
+		const unsigned char **data, uint32_t *epoch);
+/**
+ * sgring_look_alive() - has an observer anything to wait for?
+ * Return: 0; -ENODATA its owner has closed the stream, -ENODEV the device is gone.
+ */
+int sgring_look_alive(struct sgring *stream);
 
 int sgring_query_sized(struct sgring *stream, struct sgring_query *query, size_t size);
 int sgring_stats_sized(struct sgring *stream, struct sgring_stats *stats, size_t size);

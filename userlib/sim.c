@@ -776,8 +776,14 @@ static int map_region(struct sim_file *f, uint64_t offset, size_t bytes, int pro
 		*where = s->rings.user;
 		return 0;
 	case OFFSET_DATA:
+	case OFFSET_OBSERVER_DATA:
+		if (bytes != g.data_bytes)
+			return -EINVAL;
+		if (offset == OFFSET_DATA && !owner)
+			return -EPERM;
 		*where = s->data;
-		return bytes != g.data_bytes ? -EINVAL : owner ? 0 : -EPERM;
+		s->data_maps++;
+		return 0;
 	default:
 		return -EINVAL;
 	}
@@ -809,10 +815,11 @@ static void sim_unmap(const struct sgring_backend *be, void *where, size_t bytes
 	for (s = streams; s && !theirs; s = s->next) {
 		sgring_sim_lock(s);
 		theirs = where == s->data || where == s->rings.user || where == s->rings.kernel;
+		s->data_maps -= where == s->data;
 		sgring_sim_unlock(s);
 	}
 	pthread_mutex_unlock(&files_lock);
-	if (!theirs)
+	if (!theirs && !sgring_sim_memory_put(where))
 		sgring_kernel_backend.unmap(be, where, bytes);
 }
 

@@ -207,11 +207,57 @@ int sgring_sim_memory_make(struct sgring_sim *s, struct sgring_sim_message *m)
 	return 0;
 }
 
+/**
+ * struct kept - slots of a stream that is closed, for observers that have mapped them
+ * @data, @bytes: where
+ * @maps: how many have
+ */
+struct kept {
+	struct kept *next;
+	unsigned char *data;
+	size_t bytes;
+	unsigned int maps;
+};
+
+static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kept *kept;
+
+static bool keep(const struct sgring_sim *s)
+{
+	struct kept *k = s->data_maps ? malloc(sizeof(*k)) : NULL;
+
+	if (!k)
+		return false;
+	pthread_mutex_lock(&kept_lock);
+	*k = (struct kept){ kept, s->data, s->data_bytes, s->data_maps };
+	kept = k;
+	pthread_mutex_unlock(&kept_lock);
+	return true;
+}
+
+bool sgring_sim_memory_put(const void *where)
+{
+	struct kept **p, *k;
+
+	pthread_mutex_lock(&kept_lock);
+	for (p = &kept; *p && (*p)->data != where; p = &(*p)->next)
+		;
+	k = *p;
+	if (k && !--k->maps) {
+		*p = k->next;
+		munmap(k->data, k->bytes);
+		free(k);
+	}
+	pthread_mutex_unlock(&kept_lock);
+	return k;
+}
+
 void sgring_sim_memory_free(struct sgring_sim *s)
 {
-	if (s->data)
+	if (s->data && !keep(s))
 		munmap(s->data, s->data_bytes);
 	s->data = NULL;
+	s->data_maps = 0;
 	s->memory_bytes = 0;
 }
 

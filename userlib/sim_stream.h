@@ -110,6 +110,7 @@ struct sgring_sim_slot {
  * @memfd: of the kernel side, and the user side behind it
  * @data: slots, then the scratch slot
  * @data_bytes: mapped there
+ * @data_maps: how often it was given out
  * @memory_bytes: of the set-up
  * @rings: as in the driver
  * @slots: setup.slot_count of them
@@ -154,6 +155,7 @@ struct sgring_sim {
 	int memfd;
 	unsigned char *data;
 	size_t data_bytes;
+	unsigned int data_maps;
 	u64 memory_bytes;
 	struct sgring_rings rings;
 	struct sgring_sim_slot *slots;
@@ -221,6 +223,8 @@ u64 sgring_sim_page(void);
 u64 sgring_sim_memory_max(void);	/* of one stream */
 int sgring_sim_memory_make(struct sgring_sim *s, struct sgring_sim_message *m);
 void sgring_sim_memory_free(struct sgring_sim *s);
+/* It was kept for this mapping, and is not any more; false: it is none of these. */
+bool sgring_sim_memory_put(const void *where);
 int sgring_sim_rings_make(struct sgring_sim *s);
 void sgring_sim_rings_free(struct sgring_sim *s);
 /* The kernel side, or the user side, as others see it: another mapping, read-only. */

@@ -164,8 +164,7 @@ static int map_all(struct sgring *s)
 	};
 	s->mapped = true;
 	if (!s->owner) {
-		r->first_taken = sgring_load_acquire(&kernel->cq_producer);
-		r->cq.consumer = r->first_taken;
+		sgring_observe_begin(s);
 		return 0;
 	}
 	r->cq.user = (void *)((char *)s->user_map + g->user_side);
@@ -189,6 +188,7 @@ static int map_all(struct sgring *s)
 
 static void release(struct sgring *s)
 {
+	sgring_observe_end(s);
 	if (s->data_map)
 		s->be->unmap(s->be, s->data_map, (size_t)s->geometry.data_bytes);
 	if (s->user_map)
@@ -448,39 +448,6 @@ int sgring_layout(struct sgring *s, uint32_t index, struct sgring_run *runs, uin
 	int err = do_ioctl(s, SGRING_LAYOUT, &layout, "layout");
 
 	return err < 0 ? err : (int)layout.run_count;
-}
-
-int sgring_follow(struct sgring *s, struct sgring_cqe *entry, uint64_t *missed)
-{
-	struct sgring_cq *cq = &s->rings.cq;
-	uint32_t producer, behind;
-
-	if (!s->mapped || s->owner)
-		return sgring_fail(EPERM, "only an observer of a stream that is set up can follow it");
-	*missed = 0;
-	for (;;) {
-		producer = sgring_load_acquire(&cq->kernel->cq_producer); /* F */
-		behind = sgring_ring_used(producer, (uint32_t)cq->consumer);
-		if (!behind)
-			return 0;
-		if (behind < cq->count) {
-			*entry = *sgring_cq_peek(cq, 0);
-			/*
-			 * Nobody waits for an observer: the copy counts only if
-			 * the kernel had not come round to this entry meanwhile.
-			 */
-			__atomic_thread_fence(__ATOMIC_ACQUIRE);
-			producer = sgring_load_relaxed(&cq->kernel->cq_producer);
-			if (sgring_ring_used(producer, (uint32_t)cq->consumer) < cq->count) {
-				cq->consumer++;
-				return 1;
-			}
-			behind = sgring_ring_used(producer, (uint32_t)cq->consumer);
-		}
-		/* Overrun: go on in the middle of what is still there. */
-		*missed += behind - cq->count / 2;
-		cq->consumer += behind - cq->count / 2;
-	}
 }
 
 int sgring_query_sized(struct sgring *s, struct sgring_query *query, size_t size)
