@@ -21,6 +21,7 @@ static const char help[] =
 	"  info NAME                      all about one: limits, memory, quirks\n"
 	"  stat NAME [SECONDS [COUNT]]    what it does, a line per interval\n"
 	"  dump NAME                      its rings at one moment: who has which slot\n"
+	"  pcap NAME -w FILE              its slots as packets, for tcpdump and Wireshark\n"
 	"\n"
 	"Capture, without a copy, and no loss is silent:\n"
 	"  record NAME -o RUN             to RUN.data, with RUN.index beside it\n"
@@ -40,6 +41,7 @@ static const struct {
 	{ "info", info_main },
 	{ "stat", stat_main },
 	{ "dump", dump_main },
+	{ "pcap", pcap_main },
 	{ "record", record_main },
 	{ "send", send_main },
 	{ "recv", recv_main },

@@ -22,6 +22,7 @@ int list_main(int argc, char **argv);
 int info_main(int argc, char **argv);
 int stat_main(int argc, char **argv);
 int dump_main(int argc, char **argv);
+int pcap_main(int argc, char **argv);
 int record_main(int argc, char **argv);
 int send_main(int argc, char **argv);
 int recv_main(int argc, char **argv);
