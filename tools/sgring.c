@@ -17,6 +17,7 @@ static const char help[] =
 	"usage: sgring COMMAND [OPTION...] [ARGUMENT...]\n"
 	"\n"
 	"Look; nothing is changed:\n"
+	"  doctor                         what this machine has, what is amiss, the cure\n"
 	"  list                           every stream, a line each\n"
 	"  info NAME                      all about one: limits, memory, quirks\n"
 	"  stat NAME [SECONDS [COUNT]]    what it does, a line per interval\n"
@@ -37,6 +38,7 @@ static const struct {
 	const char *name;
 	int (*main)(int argc, char **argv);
 } commands[] = {
+	{ "doctor", doctor_main },
 	{ "list", list_main },
 	{ "info", info_main },
 	{ "stat", stat_main },

@@ -15,11 +15,13 @@
 #define EXIT_OK 0
 #define EXIT_FAILED 1	/* it did not work */
 #define EXIT_NOTHING 2	/* it worked, and there is nothing to tell */
+#define EXIT_TROUBLE 2	/* it worked, and found trouble */
 #define EXIT_LOST 2	/* it worked, and data was lost */
 
 /* The commands: arguments after the command's name; the exit code. */
 int list_main(int argc, char **argv);
 int info_main(int argc, char **argv);
+int doctor_main(int argc, char **argv);
 int stat_main(int argc, char **argv);
 int dump_main(int argc, char **argv);
 int pcap_main(int argc, char **argv);
