@@ -517,7 +517,7 @@ int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup
 void sgring_setup_done(struct sgring_stream *s)
 {
 	WRITE_ONCE(s->state, SGRING_STATE_READY);
-	if (!s->dead)
+	if (!sgring_is_dead(s))
 		WRITE_ONCE(s->rings.kernel->state, SGRING_STATE_READY);
 	mutex_lock(&s->observer_lock);
 	s->observable = true;

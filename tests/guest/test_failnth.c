@@ -377,8 +377,18 @@ static void set_up_of(const char *name, const char *stream, struct sgring_setup 
 	label = "rx0";
 }
 
-
 #define SMALL	{ .slot_bytes = SLOT, .slot_count = 4 }
+
+/* Of a small stream. */
+static void fail_each_of(const struct operation *ops, unsigned int count)
+{
+	unsigned int i;
+
+	faults_open();
+	wanted = (struct sgring_setup)SMALL;
+	for (i = 0; i < count; i++)
+		fail_each(&ops[i]);
+}
 
 /* Slots of 7 pages: of 4, 2 and 1. */
 static void set_up_of_mixed_chunks_fails_at_each(void **state)
@@ -510,13 +520,9 @@ static void mmap_fails_at_each(void **state)
 		{ "mmap, observer's kernel side", prepare_observe_kernel, run_mmap, check_mmap, 2, 0, 0, 0 },
 		{ "mmap, observer's slots", prepare_observe_data, run_mmap, check_mmap, 1, 0, 0, 0 },
 	};
-	unsigned int i;
 
 	(void)state;
-	faults_open();
-	wanted = (struct sgring_setup)SMALL;
-	for (i = 0; i < ARRAY_SIZE(ops); i++)
-		fail_each(&ops[i]);
+	fail_each_of(ops, ARRAY_SIZE(ops));
 }
 
 /*
@@ -614,9 +620,7 @@ static void observer_fault_fails_at_each(void **state)
 				      run_observer_fault, check_observer_fault, 2, 0, 0, 0 };
 
 	(void)state;
-	faults_open();
-	wanted = (struct sgring_setup)SMALL;
-	fail_each(&op);
+	fail_each_of(&op, 1);
 }
 
 /* ---- a stream's life ---- */
@@ -777,13 +781,9 @@ static void questions_fail_at_each(void **state)
 		{ "tune", fresh_running, run_tune, check_goes_on, 2, 0, 0, 0 },
 		{ "poll", fresh_running, run_poll, check_goes_on, 1, 0, 0, 0 },
 	};
-	unsigned int i;
 
 	(void)state;
-	faults_open();
-	wanted = (struct sgring_setup)SMALL;
-	for (i = 0; i < ARRAY_SIZE(ops); i++)
-		fail_each(&ops[i]);
+	fail_each_of(ops, ARRAY_SIZE(ops));
 }
 
 /* ---- read(2) ---- */
@@ -878,10 +878,7 @@ static void the_end_fails_at_each(void **state)
 	};
 
 	(void)state;
-	faults_open();
-	wanted = (struct sgring_setup)SMALL;
-	fail_each(&ops[0]);
-	fail_each(&ops[1]);
+	fail_each_of(ops, ARRAY_SIZE(ops));
 }
 
 /* ---- devices and engines come and go ---- */
