@@ -62,7 +62,7 @@ install: user
 	$(Q)$(MAKE) -s -f tools/Makefile O=$(USER)/tools LIB=$(USER)/userlib install
 
 need-user:
-	@tests/vm/need gcc libc6-dev liburing-dev libjson-c-dev libpcap-dev make pkg-config
+	@tests/vm/need gcc libc6-dev liburing-dev libjson-c-dev libncurses-dev libpcap-dev make pkg-config
 
 # --- the kernel's side
 

@@ -137,7 +137,7 @@ struct slot_view {
  * @sq_pending: entries in the SQ; likewise
  * @cq_seen: of them looked at: as many as can be there
  * @sq_seen: likewise
- * @clock: enum sgring_clock of the times, as far as can be told
+ * @clock: enum sgring_clock of the times
  * @contradictions: how many
  * @sentences: the first of them, in words
  */

@@ -64,26 +64,14 @@ static void say_slot(struct ring_view *v, uint32_t slot, const char *what)
 	say(v, "slot %u %s", slot, what);
 }
 
-/* The clock of the set-up is its owner's secret: the first that was not before the newest time. */
-static uint32_t find_clock(const struct image *im, uint64_t newest)
-{
-	static const uint32_t order[] = {
-		SGRING_CLOCK_MONOTONIC, SGRING_CLOCK_BOOTTIME, SGRING_CLOCK_MONOTONIC_RAW,
-		SGRING_CLOCK_REALTIME, SGRING_CLOCK_TAI,
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(order) / sizeof(order[0]); i++)
-		if (newest <= im->now_ns[order[i]])
-			return order[i];
-	return SGRING_CLOCK_MONOTONIC;
-}
-
 static void read_lines(const struct image *im, struct ring_view *v)
 {
 	const struct sgring_geometry *g = &im->geometry;
-	uint64_t newest = 0, now;
+	uint64_t now;
 	uint32_t i;
+
+	v->clock = g->clock < IMAGE_CLOCKS ? g->clock : SGRING_CLOCK_MONOTONIC;
+	now = im->now_ns[v->clock];
 
 	for (i = 0; i < g->slot_count; i++) {
 		struct slot_view *s = &v->slots[i];
@@ -91,15 +79,9 @@ static void read_lines(const struct image *im, struct ring_view *v)
 		memcpy(&s->info, im->kernel + g->table_offset + (size_t)i * g->table_stride,
 		       sizeof(s->info));
 		s->moved = im->moved[i];
-		newest = s->info.time_ns > newest ? s->info.time_ns : newest;
-	}
-	v->clock = find_clock(im, newest);
-	now = im->now_ns[v->clock];
-	for (i = 0; i < g->slot_count; i++) {
-		uint64_t since = v->slots[i].info.time_ns;
-
 		/* 0: nothing has happened to it since the set-up. */
-		v->slots[i].age_ns = since && since < now ? now - since : 0;
+		if (s->info.time_ns && s->info.time_ns < now)
+			s->age_ns = now - s->info.time_ns;
 	}
 }
 

@@ -21,6 +21,7 @@ static const char help[] =
 	"  list                           every stream, a line each\n"
 	"  info NAME                      all about one: limits, memory, quirks\n"
 	"  stat NAME [SECONDS [COUNT]]    what it does, a line per interval\n"
+	"  top [NAME...]                  the same on a full screen, with the last minute\n"
 	"  dump NAME                      its rings at one moment: who has which slot\n"
 	"  pcap NAME -w FILE              its slots as packets, for tcpdump and Wireshark\n"
 	"\n"
@@ -42,6 +43,7 @@ static const struct {
 	{ "list", list_main },
 	{ "info", info_main },
 	{ "stat", stat_main },
+	{ "top", top_main },
 	{ "dump", dump_main },
 	{ "pcap", pcap_main },
 	{ "record", record_main },

@@ -66,46 +66,8 @@ static void print_line(const struct sample *now, const struct sample *then, bool
 
 static void print_json(const struct sample *now, const struct sample *then)
 {
-	static const struct {
-		const char *name;
-		size_t offset;
-	} counters[] = {
-#define COUNTER(field) { #field, offsetof(struct sgring_stats, field) }
-		COUNTER(slots_done), COUNTER(bytes_done), COUNTER(dropped_slots),
-		COUNTER(dropped_bytes), COUNTER(lost_bytes), COUNTER(stalls), COUNTER(stalled_ns),
-		COUNTER(timer_runs), COUNTER(timer_hits), COUNTER(kicks), COUNTER(polls),
-		COUNTER(wakeups), COUNTER(sq_taken), COUNTER(sq_bad), COUNTER(index_bad),
-		COUNTER(cq_full), COUNTER(engine_busy), COUNTER(engine_errors),
-		COUNTER(residue_bad), COUNTER(late_callbacks), COUNTER(odd_callbacks),
-		COUNTER(short_slots), COUNTER(assumed_slots), COUNTER(gate_waits),
-		COUNTER(gate_wait_ns), COUNTER(gate_checks), COUNTER(gate_stuck),
-	};
-	double s = (double)(now->at_ns - then->at_ns) / 1e9;
-	uint64_t total, before;
-	size_t i;
-
 	json_open(NULL, '{');
-	json_string("state", state_word(now->st.state));
-	json_rate("seconds", s);
-	json_rate("bytes_per_s", (double)(now->st.bytes_done - then->st.bytes_done) / s);
-	json_rate("slots_per_s", (double)(now->st.slots_done - then->st.slots_done) / s);
-	json_number("slots_free", now->st.slots_free);
-	json_number("slots_engine", now->st.slots_engine);
-	json_number("slots_app", now->st.slots_app);
-	json_number("slots_gated", now->st.slots_gated);
-	json_open("delta", '{');
-	for (i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
-		memcpy(&total, (const char *)&now->st + counters[i].offset, sizeof(total));
-		memcpy(&before, (const char *)&then->st + counters[i].offset, sizeof(before));
-		json_number(counters[i].name, total - before);
-	}
-	json_close('}');
-	json_open("total", '{');
-	for (i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
-		memcpy(&total, (const char *)&now->st + counters[i].offset, sizeof(total));
-		json_number(counters[i].name, total);
-	}
-	json_close('}');
+	json_figures(&now->st, &then->st, (double)(now->at_ns - then->at_ns) / 1e9);
 	json_close('}');
 	json_end();
 }

@@ -24,6 +24,7 @@ int info_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 int stat_main(int argc, char **argv);
 int dump_main(int argc, char **argv);
+int top_main(int argc, char **argv);
 int pcap_main(int argc, char **argv);
 int record_main(int argc, char **argv);
 int send_main(int argc, char **argv);
@@ -66,6 +67,9 @@ const char *state_word(uint32_t state);
 const char *feature_words(uint64_t features);
 const char *quirk_words(uint32_t quirks);
 uint64_t now_ns(void);
+
+/* figures.c: counters, and how they have grown, into the JSON object that is open. */
+void json_figures(const struct sgring_stats *now, const struct sgring_stats *then, double seconds);
 
 /*
  * json.c: one object or array at a time, on a line of stdout; or into a file, from json_to(file)

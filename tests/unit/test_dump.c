@@ -170,7 +170,15 @@ static void each_slot_has_its_owner_and_age(void **state)
 	assert_int_equal(v.oldest[SLOT_DONE], 7);
 	assert_int_equal(v.oldest[SLOT_ODD], SGRING_NO_SLOT);
 	assert_true(v.slots[4].age_ns >= 70000 * MS && v.slots[4].age_ns < 3600000 * MS);
-	assert_int_equal(v.clock, SGRING_CLOCK_MONOTONIC);
+	drop(&im, &v);
+	/* By the clock of the set-up. */
+	m.g.clock = SGRING_CLOCK_REALTIME;
+	judge(&m, &im, &v, true);
+	assert_true(v.slots[4].age_ns >= im.now_ns[SGRING_CLOCK_REALTIME] - now_ns());
+	drop(&im, &v);
+	m.g.clock = UINT32_MAX;
+	judge(&m, &im, &v, true);
+	assert_true(v.slots[4].age_ns < 3600000 * MS);
 	drop(&im, &v);
 	unmake(&m);
 }
