@@ -7,13 +7,14 @@
 #include <time.h>
 
 #include "tool.h"
+#include "world.h"
 
 #define CLASS_DIR "/sys/class/sgring"
 #define SAMPLE_NS 250000000
 
 static const char help[] =
 	"usage: sgring list [-j]\n"
-	"Every stream: its label, device, engine, state, slots and rate. The rate is\n"
+	"Every stream: its label, state, slots, rate, owner, device, engine. The rate is\n"
 	"taken over a quarter of a second, and only where something runs.\n"
 	"\n"
 	"  -j, --json  as JSON\n"
@@ -25,6 +26,7 @@ struct entry {
 	char name[32];
 	struct sgring *s;
 	struct sgring_query query;
+	struct attributes attributes;
 	uint64_t bytes, at_ns;
 	double rate;		/* bytes per second */
 };
@@ -36,21 +38,6 @@ static int compare(const void *a, const void *b)
 	/* sgring10 comes after sgring9. */
 	return strlen(x->name) != strlen(y->name) ?
 	       (strlen(x->name) > strlen(y->name)) * 2 - 1 : strcmp(x->name, y->name);
-}
-
-/* What anybody may know of one. */
-static void read_label(struct entry *e)
-{
-	char path[80];
-	FILE *f;
-
-	snprintf(path, sizeof(path), CLASS_DIR "/%s/label", e->name);
-	f = fopen(path, "re");
-	if (!f)
-		return;
-	if (fgets(e->query.label, sizeof(e->query.label), f))
-		e->query.label[strcspn(e->query.label, "\n")] = 0;
-	fclose(f);
 }
 
 /*
@@ -78,13 +65,15 @@ static size_t collect(struct entry **list, bool *denied)
 		if (!err)
 			err = sgring_query(e[n].s, &e[n].query);
 		if (err == -EACCES) {
-			read_label(&e[n]);
+			world_line(e[n].query.label, sizeof(e[n].query.label), CLASS_DIR "/%s/label",
+				   e[n].name);
 			*denied = true;
 		} else if (err) {
 			library_failed();
 			sgring_close(e[n].s);
 			continue;
 		}
+		attributes_of(&e[n].attributes, e[n].name);
 		n++;
 	}
 	if (dir)
@@ -115,16 +104,18 @@ static void print(const struct entry *e)
 	char slots[48] = "-", rate[32] = "-";
 
 	if (!e->s) {
-		printf("%-9s %-16s no permission\n", e->name, e->query.label[0] ? e->query.label : "-");
+		printf("%-9s %-16s no permission%s%s\n", e->name, e->query.label[0] ? e->query.label : "-",
+		       e->attributes.owner ? "; held by " : "",
+		       e->attributes.owner ? process_words(e->attributes.owner) : "");
 		return;
 	}
 	if (g)
 		snprintf(slots, sizeof(slots), "%u x %s", g->slot_count, size_words(g->slot_bytes));
 	if (e->at_ns)
 		snprintf(rate, sizeof(rate), "%.1f MB/s", e->rate / 1e6);
-	printf("%-9s %-16s %-9s %-18s %-12s %-18s %s\n", e->name,
+	printf("%-9s %-16s %-9s %-18s %-12s %-20s %-18s %s\n", e->name,
 	       e->query.label[0] ? e->query.label : "-", state_word(e->query.state), slots, rate,
-	       e->query.device, e->query.engine);
+	       process_words(e->attributes.owner), e->query.device, e->query.engine);
 }
 
 static void print_json(const struct entry *e)
@@ -134,6 +125,9 @@ static void print_json(const struct entry *e)
 	json_open(NULL, '{');
 	json_string("name", e->name);
 	json_string("label", e->query.label);
+	json_number("owner_pid", e->attributes.owner);
+	json_string("owner", process_words(e->attributes.owner));
+	json_number("refused", e->attributes.refused);
 	if (!e->s) {
 		json_string("state", "no permission");
 		json_close('}');
@@ -172,8 +166,8 @@ int list_main(int argc, char **argv)
 	if (a.json)
 		json_open(NULL, '[');
 	else if (n)
-		printf("%-9s %-16s %-9s %-18s %-12s %-18s %s\n", "NAME", "LABEL", "STATE", "SLOTS",
-		       "RATE", "DEVICE", "ENGINE");
+		printf("%-9s %-16s %-9s %-18s %-12s %-20s %-18s %s\n", "NAME", "LABEL", "STATE", "SLOTS",
+		       "RATE", "OWNER", "DEVICE", "ENGINE");
 	for (i = 0; i < n; i++) {
 		if (a.json)
 			print_json(&list[i]);

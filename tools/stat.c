@@ -100,6 +100,10 @@ static int watch(struct sgring *s, double interval, uint64_t count, bool json)
 		else
 			print_line(&now, &then, !(i % 20));
 		then = now;
+		if (now.st.state == SGRING_STATE_DEAD) {
+			fprintf(stderr, "sgring: the stream's device is gone\n");
+			return EXIT_FAILED;
+		}
 	}
 	return EXIT_OK;
 }

@@ -222,3 +222,38 @@ const char *process_words(unsigned int pid)
 		snprintf(words, sizeof(words), "%u", pid);
 	return words;
 }
+
+/* The class's name for it; false: it has none. */
+static bool name_of(char *name, size_t room, const char *stream)
+{
+	char label[64], real[PATH_MAX];
+	bool found = false;
+	struct names n;
+	size_t i;
+
+	if (strchr(stream, '/') && realpath(stream, real))
+		stream = strrchr(real, '/') + 1;
+	if (!world_names(&n, "/sys/class/sgring"))
+		return false;
+	for (i = 0; i < n.count && !found; i++)
+		found = !strcmp(n.name[i], stream) ||
+			(world_line(label, sizeof(label), "/sys/class/sgring/%s/label", n.name[i]) &&
+			 !strcmp(label, stream));
+	if (found)
+		snprintf(name, room, "%s", n.name[i - 1]);
+	names_free(&n);
+	return found;
+}
+
+void attributes_of(struct attributes *a, const char *stream)
+{
+	uint64_t owner = 0;
+
+	*a = (struct attributes){ 0 };
+	if (!name_of(a->name, sizeof(a->name), stream))
+		return;
+	world_number(&owner, "/sys/class/sgring/%s/owner_pid", a->name);
+	a->owner = (unsigned int)owner;
+	world_number(&a->refused, "/sys/class/sgring/%s/refused", a->name);
+	world_line(a->refused_last, sizeof(a->refused_last), "/sys/class/sgring/%s/refused_last", a->name);
+}

@@ -43,4 +43,14 @@ const char *line_of(const char *text, const char *key, char *line, size_t room);
 /* The name of a process, "name (pid)"; "-": 0. One buffer. */
 const char *process_words(unsigned int pid);
 
+/* What sysfs tells of a stream to everybody; 0 and "" where the driver does not say. */
+struct attributes {
+	char name[32];		/* sgring0; "": no stream of the driver */
+	unsigned int owner;	/* process; 0: nobody, or not to be seen */
+	uint64_t refused;
+	char refused_last[256];
+};
+/* @stream: a label, a name, a path. */
+void attributes_of(struct attributes *a, const char *stream);
+
 #endif /* SGRING_WORLD_H */
