@@ -257,5 +257,6 @@ int doctor_main(int argc, char **argv)
 	free(findings);
 	findings = NULL;
 	free(d.groups);
+	world_root("");
 	return code;
 }
