@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 
 struct sgring;
+struct sgring_hello;
 struct sgring_options;
 
 /* error.c: keep a message for sgring_errmsg() and return -err (err > 0). */
@@ -43,6 +44,8 @@ struct sgring_backend {
 			   int flags);
 	int (*recvmmsg)(const struct sgring_backend *be, int fd, struct mmsghdr *msgs,
 			unsigned int n, int flags);
+	/* Or NULL. What is played is a recording: how it began. 0, or -ENODATA: it is none. */
+	int (*replayed)(const struct sgring_backend *be, int fd, struct sgring_hello *hello);
 	/* Names are not looked up, and open() says itself what is wrong. */
 	int literal_names;
 };

@@ -2,7 +2,7 @@
 /*
  * libsgring: what stands before the bytes of a slot in a packet of a capture file
  *
- * "sgring pcap" writes it, replay.c reads it; sgring_pcap(7) is the specification.
+ * "sgring pcap" writes it, sim_replay.c reads it; sgring_pcap(7) is the specification.
  * 128 bytes, all little endian; the link type is DLT_USER0.
  */
 #ifndef SGRING_PCAP_HEADER_H

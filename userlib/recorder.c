@@ -503,12 +503,29 @@ static size_t write_some(struct sgring_recorder *r, struct sgring_recording *f,
 	return bounce_copy(r, f, data, &bytes) ? bytes : 0;
 }
 
+/* A recording that is replayed is the same recording. */
+static void greet_as_then(struct sgring_recorder *r, void *wire)
+{
+	const struct sgring *s = r->tx->stream;
+	struct sgring_hello hello, then;
+
+	if (!s->be->replayed || s->be->replayed(s->be, s->fd, &then) ||
+	    sgring_hello_unpack(&hello, wire))
+		return;
+	hello.epoch = then.epoch;
+	hello.session = then.session;
+	hello.clock_ns = then.clock_ns;
+	hello.realtime_ns = then.realtime_ns;
+	sgring_hello_pack(wire, &hello);
+}
+
 int sgring_rec_greet(struct sgring_recorder *r, struct sgring_recording *f, uint32_t epoch)
 {
 	unsigned char hello[SGRING_HELLO_BYTES];
 
 	f->epoch = epoch;
 	sgring_tx_hello_frame(r->tx, epoch, r->align, hello);
+	greet_as_then(r, hello);
 	return sgring_index_add(&f->index, hello, SGRING_HELLO_BYTES / SGRING_INDEX_UNIT,
 				f->described);
 }

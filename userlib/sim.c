@@ -267,6 +267,8 @@ static int ioctl_query(struct sim_file *f, u64 total, void *arg)
 	};
 	memcpy(q.label, s->options.label[0] ? s->options.label : "sim",
 	       s->options.label[0] ? sizeof(q.label) : 4);
+	if (s->source.replay && !s->options.label[0])
+		memcpy(q.label, s->source.replay->hello.label, sizeof(q.label));
 	return copy_out(arg, &q, user_size, sizeof(q));
 }
 
@@ -569,6 +571,7 @@ static struct sgring_sim *stream_new(const struct sgring_sim_options *o)
 /* Nobody has it open any more. */
 static void stream_free(struct sgring_sim *s)
 {
+	sgring_replay_close(s->source.replay);
 	if (s->source.fd >= 0)
 		close(s->source.fd);
 	pthread_mutex_destroy(&s->lock);
@@ -581,6 +584,7 @@ static void stream_free(struct sgring_sim *s)
 static int stream_find(const struct sgring_sim_options *o, struct sgring_sim **found)
 {
 	struct sgring_sim_options alone;
+	struct sgring_replay *replay = NULL;
 	struct sgring_sim *s;
 	int fd;
 
@@ -596,16 +600,23 @@ static int stream_find(const struct sgring_sim_options *o, struct sgring_sim **f
 		*found = s;
 		return 0;
 	}
-	fd = open_data_file(o->file);
-	if (fd < -1)
+	fd = o->replay[0] ? sgring_replay_open(&replay, o->replay) : 0;
+	if (fd)
 		return fd;
+	fd = open_data_file(o->file);
+	if (fd < -1) {
+		sgring_replay_close(replay);
+		return fd;
+	}
 	s = stream_new(o);
 	if (!s) {
+		sgring_replay_close(replay);
 		if (fd >= 0)
 			close(fd);
 		return sgring_fail(ENOMEM, "no memory");
 	}
 	s->source.fd = fd;
+	s->source.replay = replay;
 	s->next = streams;
 	streams = s;
 	*found = s;
@@ -863,6 +874,19 @@ static void sim_quiet(const struct sgring_backend *be, int fd)
 	errno = saved;
 }
 
+static int sim_replayed(const struct sgring_backend *be, int fd, struct sgring_hello *hello)
+{
+	struct sim_file *f = file_of(fd);
+
+	(void)be;
+	if (!f || !f->sim->source.replay)
+		return -ENODATA;
+	sgring_sim_lock(f->sim);
+	*hello = f->sim->source.replay->hello;
+	sgring_sim_unlock(f->sim);
+	return 0;
+}
+
 static ssize_t sim_sendmsg(const struct sgring_backend *be, int fd, const struct msghdr *msg,
 			   int flags)
 {
@@ -883,6 +907,7 @@ const struct sgring_backend sgring_sim_backend = {
 	.unmap = sim_unmap,
 	.poll = sim_poll,
 	.quiet = sim_quiet,
+	.replayed = sim_replayed,
 	.sendmsg = sim_sendmsg,
 	.recvmmsg = sim_recvmmsg,
 	.literal_names = 1,

@@ -13,6 +13,7 @@
  *   sim_source.c  the device: data, rate, FIFO, packets, losses
  *   sim_pump.c    the hot path, and the thread
  *   sim.c         the back end: descriptors, ioctls, life
+ *   sim_replay.c  recordings and capture files, for the source to play
  *   sim_rings.c   kernel/sq.c, cq.c and table.c
  *
  * This header is for the library, its tests and benches. What users must know
@@ -42,6 +43,8 @@ enum sgring_sim_pages {
  * struct sgring_sim_options - what a name says; sgring_sim(7)
  * @label: of the stream; empty: it cannot be found by others
  * @file: where data comes from; empty: the pattern
+ * @replay: a recording or capture file to be played; empty: none
+ * @speed: thousandths of the time it took; 0: as fast as possible
  * @rate: bytes/s; 0: flat out
  * @fifo_bytes: beyond it the device loses
  * @packet_bytes: a packet ends after so many; 0: never
@@ -65,6 +68,7 @@ enum sgring_sim_pages {
 struct sgring_sim_options {
 	char label[SGRING_NAME_BYTES];
 	char file[512];
+	char replay[512];
 	uint64_t rate;
 	uint64_t fifo_bytes;
 	uint64_t packet_bytes;
@@ -78,6 +82,7 @@ struct sgring_sim_options {
 	uint64_t end_at;
 	uint64_t die_at;
 	uint32_t stream;
+	uint32_t speed;
 	uint32_t pages;
 	uint32_t width;
 	uint32_t segments;

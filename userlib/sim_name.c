@@ -9,6 +9,7 @@
 
 #define RATE_MAX	(1ULL << 40)
 #define FIFO_MAX	(1ULL << 40)
+#define SPEED_MAX	1000000U
 
 enum kind {
 	SIZE,		/* bytes, with K, M or G */
@@ -18,6 +19,7 @@ enum kind {
 	PAGES,
 	LABEL,
 	LOSS,		/* BYTES@TRANSFER */
+	SPEED,		/* thousandths, with a decimal point */
 	PATH,		/* the rest of the name */
 };
 
@@ -49,6 +51,8 @@ static const struct option {
 	{ "pause", TRANSFER, AT(pause_at), 0, 0, "number of a transfer, from 0" },
 	{ "end", TRANSFER, AT(end_at), 0, 0, "number of a transfer, from 0" },
 	{ "die", TRANSFER, AT(die_at), 0, 0, "number of a transfer, from 0" },
+	{ "speed", SPEED, AT(speed), 0, SPEED_MAX, "how many times as fast, as 0.5 or 10; 0: as fast as possible" },
+	{ "replay", PATH, AT(replay), 0, 0, "a recording or a capture file; it is the last option" },
 	{ "file", PATH, AT(file), 0, 0, "the path of a file; it is the last option" },
 };
 
@@ -58,6 +62,7 @@ void sgring_sim_defaults(struct sgring_sim_options *o)
 		.fifo_bytes = 1 << 20,
 		.segment_bytes = UINT32_MAX,
 		.width = 1,
+		.speed = 1000,
 		.fill = true,
 		.fail_at = SGRING_SIM_NEVER, .short_at = SGRING_SIM_NEVER,
 		.lose_at = SGRING_SIM_NEVER, .pause_at = SGRING_SIM_NEVER,
@@ -100,6 +105,24 @@ static bool take_size(const char **text, uint64_t *bytes)
 			unit *= base;
 	}
 	return !__builtin_mul_overflow(*bytes, unit, bytes);
+}
+
+/* "2", "0.5": thousandths. */
+static bool take_speed(const char **text, uint64_t *speed)
+{
+	uint64_t part, unit = 1000;
+
+	if (!take_number(text, speed) || *speed > SPEED_MAX)
+		return false;
+	*speed *= 1000;
+	if (**text != '.')
+		return true;
+	for (++*text; isdigit((unsigned char)**text) && unit > 1; ++*text) {
+		part = (uint64_t)(**text - '0');
+		unit /= 10;
+		*speed += part * unit;
+	}
+	return true;
 }
 
 static bool take_pages(const char *text, uint32_t *pages)
@@ -148,6 +171,10 @@ static bool take_value(const struct option *o, const char *text, struct sgring_s
 	case LOSS:
 		return take_size(&text, &all->lose_bytes) && *text++ == '@' &&
 		       take_number(&text, to) && !*text;
+	case SPEED:
+		if (!take_speed(&text, &number))
+			return false;
+		break;
 	case SIZE:
 		if (!take_size(&text, &number))
 			return false;
@@ -219,7 +246,7 @@ int sgring_sim_parse(const char *name, struct sgring_sim_options *all)
 				   sizeof(text) - 1);
 	strcpy(text, name);
 	for (; !err && at && *at; at = next) {
-		next = strncmp(at, "file=", 5) ? strchr(at, ',') : NULL;
+		next = strncmp(at, "file=", 5) && strncmp(at, "replay=", 7) ? strchr(at, ',') : NULL;
 		if (next)
 			*next++ = 0;
 		err = take_option(at, all);

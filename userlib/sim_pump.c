@@ -212,8 +212,54 @@ static void cell_retire(struct sgring_sim *s, const struct sgring_sim_cell *cell
 		announce(s);
 }
 
+/* The oldest transfer was played: it is told of as it was then. */
+static void cell_replay(struct sgring_sim *s, const struct sgring_sim_cell *cell)
+{
+	const struct sgring_cqe *e = &s->source.replay->entry;
+	struct sgring_cqe cqe = *e;
+	u64 lost = e->position_bytes - min_of(s->position, e->position_bytes);
+
+	s->cell_head++;
+	s->source.loaded = false;
+	s->stats.lost_bytes += lost;
+	s->gap += lost;
+	s->sequence = e->sequence + 1;
+	s->position = e->position_bytes + e->length_bytes;
+	if (cell->slot == SGRING_NO_SLOT) {
+		if (s->announced != s->rings.cq_producer)
+			announce(s);
+		s->stats.dropped_slots++;
+		s->stats.dropped_bytes += e->length_bytes;
+		s->gap += e->length_bytes;
+		return;
+	}
+	s->slots_engine--;
+	cqe.slot = cell->slot;
+	cqe.cookie = s->slots[cell->slot].cookie;
+	cqe.flags |= s->gap ? SGRING_CQE_GAP : 0;
+	sgring_table_transfer(&s->rings, cell->slot, cqe.sequence, cqe.position_bytes);
+	slot_state(s, cell->slot, SGRING_SLOT_APP);
+	s->slots_app++;
+	s->stall_mark = false;
+	s->gap = 0;
+	s->stats.slots_done++;
+	s->stats.bytes_done += e->length_bytes;
+	s->stats.engine_errors += e->status != 0;
+	if (e->length_bytes < s->setup.slot_bytes && !e->status)
+		s->stats.short_slots++;
+	sgring_cq_post(&s->rings, &cqe);
+	if (e->status)
+		announce(s);
+}
+
 static void retire(struct sgring_sim *s)
 {
+	if (s->source.replay) {
+		/* Only the oldest is one that was read. */
+		if (sgring_sim_inflight(s) && cell_at(s, s->cell_head)->complete)
+			cell_replay(s, cell_at(s, s->cell_head));
+		return;
+	}
 	while (sgring_sim_inflight(s) && cell_at(s, s->cell_head)->complete)
 		cell_retire(s, cell_at(s, s->cell_head), 0);
 }
@@ -241,6 +287,40 @@ static void free_push(struct sgring_sim *s, u32 slot)
 	s->free_head = (s->free_head ? s->free_head : s->setup.slot_count) - 1;
 	s->free[s->free_head] = slot;
 	s->slots_free++;
+}
+
+/*
+ * The oldest transfer, of which nothing is there yet, shall be into that slot: false, the application
+ * has it, or what it returned was not looked at yet.
+ */
+bool sgring_sim_want(struct sgring_sim *s, u32 slot)
+{
+	struct sgring_sim_cell *oldest = cell_at(s, s->cell_head);
+	u32 other = oldest->slot, i, at;
+
+	if (other == slot)
+		return true;
+	if (s->slots[slot].state == SGRING_SLOT_APP)
+		sgring_sim_take(s);
+	for (i = s->cell_head + 1; i != s->cell_tail; i++) {
+		if (cell_at(s, i)->slot != slot)
+			continue;
+		cell_at(s, i)->slot = other;
+		oldest->slot = slot;
+		return true;
+	}
+	for (i = 0; i < s->slots_free; i++) {
+		at = (s->free_head + i) % s->setup.slot_count;
+		if (s->free[at] != slot)
+			continue;
+		s->free[at] = other;
+		slot_state(s, other, SGRING_SLOT_FREE);
+		sgring_table_generation(&s->rings, slot);
+		slot_state(s, slot, SGRING_SLOT_ENGINE);
+		oldest->slot = slot;
+		return true;
+	}
+	return false;
 }
 
 static bool sqe_valid(const struct sgring_sim *s, const struct sgring_sqe *sqe)
@@ -479,6 +559,12 @@ void sgring_sim_end_of_stream(struct sgring_sim *s, s32 status)
 		.flags = SGRING_CQE_EOS | (s->gap ? SGRING_CQE_GAP : 0),
 		.status = status,
 	};
+	if (s->source.replay && s->source.told) {
+		/* As it was then, but for what was dropped now. */
+		cqe = s->source.replay->entry;
+		cqe.flags |= s->gap ? SGRING_CQE_GAP : 0;
+	}
+	s->source.told = false;
 	s->gap = 0;
 	/* Only an application that has damaged its own index goes without. */
 	if (sgring_cq_room(&s->rings) > 0)
@@ -534,7 +620,7 @@ static bool step(struct sgring_sim *s)
 		return true;
 	}
 	if (sgring_sim_source_ended(s)) {
-		sgring_sim_stop(s, true, 0, NULL);
+		sgring_sim_stop(s, true, sgring_sim_source_status(s), NULL);
 		return true;
 	}
 	sgring_sim_pass(s);

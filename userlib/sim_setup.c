@@ -124,6 +124,25 @@ static u32 default_slots(const struct sgring_setup *u)
 	return (u32)max_of(min_of(slots, (u64)DEFAULT_SLOTS), 2ULL);
 }
 
+/* What is played has slots of its own, and a clock. */
+static int check_replay(const struct sgring_sim *s, struct sgring_setup *u, struct sgring_sim_message *m)
+{
+	const struct sgring_replay *r = s->source.replay;
+
+	if (!r)
+		return 0;
+	u->clock = r->hello.clock;
+	if (!u->slot_count)
+		u->slot_count = min_of(max_of(r->slot_count, 2U), SGRING_SLOTS_MAX);
+	if (!u->slot_bytes)
+		u->slot_bytes = r->slot_bytes;
+	if (u->slot_bytes < r->slot_bytes)
+		return sgring_sim_complain(m, EMSGSIZE,
+					   "slot_bytes of %llu: what is replayed has slots of %llu",
+					   (llu)u->slot_bytes, (llu)r->slot_bytes);
+	return 0;
+}
+
 static int check_slots(const struct sgring_sim *s, struct sgring_setup *u,
 		       struct sgring_sim_message *m)
 {
@@ -218,7 +237,7 @@ int sgring_sim_setup(struct sgring_sim *s, struct sgring_setup *u, struct sgring
 	u64 page = sgring_sim_page();
 	int err;
 
-	err = check_words(u, m) ?: check_chunks(s, u, m) ?: check_slots(s, u, m) ?: check_rest(u, m);
+	err = check_words(u, m) ?: check_chunks(s, u, m) ?: check_replay(s, u, m) ?: check_slots(s, u, m) ?: check_rest(u, m);
 	if (err)
 		return err;
 	/* Who holds a page cannot be seen from here. */

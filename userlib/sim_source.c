@@ -42,9 +42,13 @@ void sgring_sim_source_start(struct sgring_sim *s)
 {
 	struct sgring_sim_source *d = &s->source;
 
+	/* It was stopped in the middle: from its beginning. One that has ended goes on with what follows. */
+	if (d->replay && d->start_ns && !d->over)
+		sgring_replay_rewind(d->replay);
 	*d = (struct sgring_sim_source){
 		.enabled = true,
 		.fd = d->fd,
+		.replay = d->replay,
 		.file_bytes = d->fd < 0 ? 0 : (u64)max_of(lseek(d->fd, 0, SEEK_END), 0),
 		.start_ns = s->mono_ns,
 		.last_ns = s->mono_ns,
@@ -67,7 +71,15 @@ static u64 file_left(const struct sgring_sim *s)
 /* The file is at its end, and all of it has been taken. */
 bool sgring_sim_source_ended(const struct sgring_sim *s)
 {
+	if (s->source.replay)
+		return s->source.enabled && s->source.over;
 	return s->source.fd >= 0 && s->source.enabled && !file_left(s);
+}
+
+/* Why it ended. */
+s32 sgring_sim_source_status(const struct sgring_sim *s)
+{
+	return s->source.replay && s->source.told ? s->source.replay->entry.status : 0;
 }
 
 /* The device's time goes on to the beginning of this pass. */
@@ -120,10 +132,17 @@ static u64 available(const struct sgring_sim *s, bool *run_ends)
 }
 
 /* A file that cannot be read gives zeroes: what it was has been checked. */
-static void make_data(int fd, u32 stream, unsigned char *to, size_t bytes, u64 position)
+static void make_data(const struct sgring_sim_source *d, u32 stream, unsigned char *to, size_t bytes,
+		      u64 position, u32 done)
 {
+	int fd = d->fd;
 	ssize_t n = 0;
 
+	if (d->replay) {
+		if (sgring_replay_read(d->replay, done, to, bytes))
+			memset(to, 0, bytes);
+		return;
+	}
 	if (fd < 0) {
 		sgring_pattern_fill(to, bytes, sgring_pattern_key(stream), position);
 		return;
@@ -146,12 +165,12 @@ static void fill(struct sgring_sim *s, const struct sgring_sim_cell *cell, size_
 	if (!s->options.fill)
 		return;
 	if (crumbs) {
-		make_data(s->source.fd, stream, to, bytes, position);
+		make_data(&s->source, stream, to, bytes, position, cell->done);
 		return;
 	}
 	s->moving = true;
 	pthread_mutex_unlock(&s->lock);
-	make_data(s->source.fd, stream, to, bytes, position);
+	make_data(&s->source, stream, to, bytes, position, cell->done);
 	pthread_mutex_lock(&s->lock);
 	s->moving = false;
 	pthread_cond_broadcast(&s->settled);
@@ -197,6 +216,93 @@ static void moved(struct sgring_sim *s, struct sgring_sim_cell *cell, u32 bytes,
 	}
 }
 
+/* How long an entry may wait for the slot it had: an application may keep one for ever. */
+#define SLOT_WAIT_NS	(1ULL * BILLION)
+#define SLOT_LOOK_NS	200000U
+
+/* The next entry of what is played is the oldest transfer; false: there is none. */
+static bool load(struct sgring_sim *s)
+{
+	struct sgring_sim_source *d = &s->source;
+	const struct sgring_cqe *e = &d->replay->entry;
+	int more = 1;
+
+	/* The first of the next epoch was read already if that is how the one before ended. */
+	if (d->first_ns || !d->replay->fresh || d->replay->entry.flags & SGRING_CQE_EOS)
+		more = sgring_replay_next(d->replay);
+	if (!more && !d->first_ns && !sgring_replay_rewind(d->replay))
+		more = sgring_replay_next(d->replay);
+	if (more > 0 && !d->first_ns) {
+		d->first_ns = max_of(e->host_time_ns, (__u64)1);
+		/* Who looked on may have come later. */
+		if (!(e->flags & SGRING_CQE_GAP)) {
+			s->sequence = e->sequence;
+			s->position = e->position_bytes;
+		}
+	} else if (more > 0 && d->replay->fresh) {
+		more = 0;
+	}
+	d->told = more > 0 && e->flags & SGRING_CQE_EOS;
+	d->over = more <= 0 || d->told;
+	d->loaded = !d->over;
+	d->waits = false;
+	return d->loaded;
+}
+
+/* When its time has come. */
+static u64 due(const struct sgring_sim *s)
+{
+	u64 at = s->source.replay->entry.host_time_ns, first = s->source.first_ns;
+
+	if (!s->options.speed || at <= first)
+		return 0;
+	return s->source.start_ns + (u64)((unsigned __int128)(at - first) * 1000 / s->options.speed);
+}
+
+/* The slot it had, if the application gives it back in time. */
+static bool slot_there(struct sgring_sim *s)
+{
+	struct sgring_sim_source *d = &s->source;
+
+	if (d->replay->entry.slot >= s->setup.slot_count || sgring_sim_has_scratch(s))
+		return true;
+	if (sgring_sim_want(s, d->replay->entry.slot))
+		return true;
+	if (!d->waits)
+		d->waits_ns = s->mono_ns;
+	d->waits = true;
+	return s->mono_ns - d->waits_ns >= SLOT_WAIT_NS;
+}
+
+/* As sgring_sim_source_move(), of what is played. */
+static bool play(struct sgring_sim *s, struct sgring_sim_cell *cell)
+{
+	struct sgring_sim_source *d = &s->source;
+	const struct sgring_cqe *e = &d->replay->entry;
+	u32 bytes;
+
+	if (!d->loaded && !load(s))
+		return d->over;
+	if (due(s) > s->mono_ns) {
+		s->device_at = due(s);
+		return false;
+	}
+	if (!cell->done && !slot_there(s)) {
+		s->device_at = s->mono_ns + SLOT_LOOK_NS;
+		return false;
+	}
+	bytes = min_of(e->length_bytes - cell->done, PIECE_BYTES);
+	if (bytes)
+		fill(s, cell, bytes, false);
+	cell->done += bytes;
+	cell->complete = cell->done == e->length_bytes;
+	if (cell->complete) {
+		sgring_sim_pass(s);
+		sgring_sim_pump(s);
+	}
+	return true;
+}
+
 /**
  * sgring_sim_source_move() - move data into the oldest transfer
  * @s: in a pass
@@ -217,6 +323,8 @@ bool sgring_sim_source_move(struct sgring_sim *s, bool crumbs)
 	if (!d->enabled || !sgring_sim_inflight(s) || cell->complete ||
 	    s->sequence >= s->options.pause_at)
 		return false;
+	if (d->replay)
+		return play(s, cell);
 	if (s->sequence == s->options.lose_at && !d->has_lost) {
 		d->has_lost = true;
 		d->lost += s->options.lose_bytes;

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "sim.h"
+#include "sim_replay.h"
 #include "sim_kernel.h"
 
 #include "../kernel/plan.h"
@@ -48,6 +49,12 @@ struct sgring_sim_cell {
  * @has_lost: what options.lose_at says has happened
  * @fd: the file, or -1
  * @file_bytes: its length at the start
+ * @replay: what is played, or NULL; the rest is valid with it
+ * @loaded: the oldest transfer is @replay's entry
+ * @over: it has come to an end of its stream, which is its entry if @told
+ * @told: see there
+ * @waits: for the slot the entry had, since @waits_ns
+ * @first_ns: time of the first entry of this run, in the recording
  * @start_ns: of the run
  * @last_ns: up to when it has been worked out
  * @remainder: bytes times 1e9 that were not whole at @last_ns
@@ -65,6 +72,13 @@ struct sgring_sim_source {
 	bool has_lost;
 	int fd;
 	u64 file_bytes;
+	struct sgring_replay *replay;
+	bool loaded;
+	bool over;
+	bool told;
+	bool waits;
+	u64 waits_ns;
+	u64 first_ns;
 	u64 start_ns;
 	u64 last_ns;
 	u64 remainder;
@@ -245,9 +259,11 @@ void sgring_sim_source_stop(struct sgring_sim *s);
 void sgring_sim_source_advance(struct sgring_sim *s);
 bool sgring_sim_source_move(struct sgring_sim *s, bool crumbs);
 bool sgring_sim_source_ended(const struct sgring_sim *s);
+s32 sgring_sim_source_status(const struct sgring_sim *s);
 
 /* sim_pump.c */
 void sgring_sim_pass(struct sgring_sim *s);
+bool sgring_sim_want(struct sgring_sim *s, u32 slot);
 bool sgring_sim_pump(struct sgring_sim *s);
 bool sgring_sim_begin(struct sgring_sim *s);
 void sgring_sim_end(struct sgring_sim *s);
