@@ -24,13 +24,13 @@ static const char help[] =
 	"  top [NAME...]                  the same on a full screen, with the last minute\n"
 	"  dump NAME                      its rings at one moment: who has which slot\n"
 	"  pcap NAME -w FILE              its slots as packets, for tcpdump and Wireshark\n"
-	"  trace [NAME]                   what the driver does, event by event (root)\n"
 	"\n"
 	"Capture, without a copy, and no loss is silent:\n"
 	"  record NAME -o RUN             to RUN.data, with RUN.index beside it\n"
 	"  send NAME URL...               to tcp://HOST:PORT, udp://HOST:PORT\n"
 	"  recv :PORT -o RUN              what \"send\" sends, to RUN.data and RUN.index\n"
 	"  verify RUN                     is all of it there\n"
+	"  replay FILE                    a recording or a capture file as a stream again\n"
 	"\n"
 	"NAME is a label (rx0), a device (sgring0) or a path. \"sgring COMMAND --help\"\n"
 	"tells more.\n"
@@ -47,11 +47,11 @@ static const struct {
 	{ "top", top_main },
 	{ "dump", dump_main },
 	{ "pcap", pcap_main },
-	{ "trace", trace_main },
 	{ "record", record_main },
 	{ "send", send_main },
 	{ "recv", recv_main },
 	{ "verify", verify_main },
+	{ "replay", replay_main },
 };
 
 int library_failed(void)
