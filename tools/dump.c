@@ -317,7 +317,7 @@ static void print_table(const struct image *im, const struct ring_view *v)
 		printf("%10" PRIu32 " %6s %12" PRIu64 " %16" PRIu64 " %10" PRIu32 "  %s%s%s\n",
 		       im->first.cq_consumer + i, slot, (uint64_t)e.sequence, (uint64_t)e.position_bytes,
 		       e.length_bytes, cqe_flags(e.flags), e.status ? " " : "",
-		       e.status ? strerror(-e.status) : "");
+		       e.status ? strerror((int)-(int64_t)e.status) : "");
 	}
 	if (v->sq_seen)
 		printf("\n%10s %6s %20s\n", "SQ", "slot", "cookie");
@@ -388,7 +388,7 @@ static void json_entries(const struct image *im, const struct ring_view *v)
 		json_number("length", e.length_bytes);
 		json_number("cookie", e.cookie);
 		json_string("flags", cqe_flags(e.flags));
-		json_string("error", e.status ? strerror(-e.status) : "");
+		json_string("error", e.status ? strerror((int)-(int64_t)e.status) : "");
 		json_close('}');
 	}
 	json_close(']');

@@ -182,7 +182,8 @@ int image_save(const struct image *im, const char *path, char *error, size_t roo
 		.has_user = im->has_user, .first = im->first, .second = im->second,
 		.geometry = im->geometry, .stats = im->stats,
 	};
-	FILE *f = fopen(path, "we");
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
 	bool good;
 
 	if (!f)
@@ -253,8 +254,8 @@ static int load(struct image *im, FILE *f, const char *path, char *error, size_t
 
 int image_load(struct image *im, const char *path, char *error, size_t room)
 {
-	FILE *f = fopen(path, "re");
-	int err;
+	int fd = open(path, O_RDONLY | O_CLOEXEC), err;
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
 
 	memset(im, 0, sizeof(*im));
 	if (!f)

@@ -35,7 +35,7 @@ const char *screen_open(void)
 	const char *term = getenv("TERM");
 	int err;
 
-	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+	if (!isatty(fileno(stdin)) || !isatty(fileno(stdout)))
 		return "this is no terminal";
 	if (!term || !*term)
 		return "TERM is not set";

@@ -83,6 +83,25 @@ an_image_is_kept_and_looked_at_later() {
 	says $T/err 'not an image'
 }
 
+# gate-send returns a slot as soon as it is handed to the socket, whose peer reads nothing: packets
+# hold its pages.
+slots_at_the_gate_are_shown() {
+	nc -ll -p 8998 -e sleep 1000 </dev/null >/dev/null 2>&1 &
+	comes $! -- listens '' 8998
+	ex-gate-send rx2 127.0.0.1 8998 >/dev/null 2>$T/gate.err &
+	comes $! -- at_the_gate rx2
+	exits 0 sgring dump rx2
+	says $T/out '[1-9][0-9]* gated'
+	says $T/out '^ +0  .*G'
+	says $T/out 'longest gated'
+	says $T/out 'flags .*STARVED'
+	cat $T/out
+	terminal vt100 24x80 'see rx2           running' 'see rx2 (rx2): running' 'see per s: kick' 'show' 'type q' 'exit 0' \
+		-- sgring top -i 100ms rx2 >$T/screen || fail "$(cat $T/screen)"
+	says $T/screen '^\|gate +[1-9]'
+}
+at_the_gate() { sgring dump $1 --json | jq -e '.owners.gated > 0 and .at.starved' >/dev/null; }
+
 a_dump_needs_no_root() {
 	make_alice alice
 	live rx1
@@ -95,4 +114,4 @@ a_dump_needs_no_root() {
 
 TESTS="dump_of_a_stream_that_is_not_set_up_says_so dump_shows_each_slot_once
 	dump_tells_what_the_engine_has_and_fills_next
-	an_image_is_kept_and_looked_at_later a_dump_needs_no_root"
+	an_image_is_kept_and_looked_at_later slots_at_the_gate_are_shown a_dump_needs_no_root"
