@@ -83,7 +83,7 @@ eight_observers_under_full_load_are_not_noticed() {
 	sgring recv :9800 -o $D/run --json >$T/recv.out 2>$T/recv.err &
 	recv=$!
 	comes $recv -- listens '' 9800
-	sgring send rx0 tcp://127.0.0.1:9800 --json --size 96M >$T/send.out 2>$T/send.err &
+	sgring send rx0 tcp://127.0.0.1:9800 --json --size 32M >$T/send.out 2>$T/send.err &
 	send=$!
 	_lookers=
 	for _i in 1 2 3 4 5 6 7 8; do
@@ -93,9 +93,9 @@ eight_observers_under_full_load_are_not_noticed() {
 	ends $send 0
 	kill $_lookers
 	ends $recv 0
-	holds $T/send.out bytes $((96 << 20)) dropped_bytes 0 lost_bytes 0
+	holds $T/send.out bytes $((32 << 20)) dropped_bytes 0 lost_bytes 0
 	exits 0 sgring verify $D/run --pattern 0 --json
-	holds $T/out bytes $((96 << 20)) lost_bytes 0
+	holds $T/out bytes $((32 << 20)) lost_bytes 0
 	grep -c 'running' $T/look.out >/dev/null || fail "nobody looked: $(tail -n 3 $T/look.out)"
 }
 

@@ -445,6 +445,10 @@ static void a_node_is_filled_in(void **state)
 	doctor(0, "--device-tree " TREE);
 	says("dmas = <&{/amba/dmac@f8003000} 0 0 0>;");
 	says("reg = <0x0 0x0 0x4>;");
+	/* An entry is as long as the one it names says. */
+	PUT_CELLS("/amba/spi@1/dmas", 6, 3, 0, 0, 5, 1);
+	doctor(0, "--device-tree " TREE);
+	says("/amba/dma@40400000 (xlnx,axi-dma-1.00.a): used by 1 node;");
 }
 
 static void controllers_with_trouble(void **state)
