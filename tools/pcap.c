@@ -138,11 +138,13 @@ static bool wanted(const struct watch *w, uint64_t time_ns, const void *packet, 
 static int write_raw(struct watch *w, const struct sgring_cqe *e, const unsigned char *data,
 		     uint32_t bytes, uint64_t time_ns)
 {
-	if (!e->length_bytes || !wanted(w, time_ns, data, bytes, e->length_bytes))
+	uint32_t length = e->length_bytes < SGRING_PCAP_PACKET_MAX ? e->length_bytes : SGRING_PCAP_PACKET_MAX;
+
+	if (!length || !wanted(w, time_ns, data, bytes, length))
 		return 0;
 	w->slots++;
 	return capfile_turn(&w->file, bytes + 16) ? -1 :
-	       capfile_write(&w->file, time_ns, data, bytes, e->length_bytes);
+	       capfile_write(&w->file, time_ns, data, bytes, length);
 }
 
 /* With its header; a long slot in pieces, none of them in another file. */
@@ -160,8 +162,9 @@ static int write_slot(struct watch *w, const struct sgring_cqe *e, const unsigne
 	memcpy(h.label, w->label, sizeof(h.label));
 	do {
 		n = bytes - at < SGRING_PCAP_DATA_MAX ? bytes - at : SGRING_PCAP_DATA_MAX;
-		/* What is cut off is told in the length of the last piece. */
+		/* What is cut off is told in the length of the last piece, as far as readers take it. */
 		length = at + n == bytes ? e->length_bytes - at : n;
+		length = length < SGRING_PCAP_DATA_MAX ? length : SGRING_PCAP_DATA_MAX;
 		h.offset_bytes = at;
 		sgring_pcap_pack(w->packet, &h);
 		if (n)

@@ -297,7 +297,11 @@ static void a_look_is_too_late_once_the_engine_has_the_slot_again(void **state)
 static void a_long_slot_is_several_packets(void **state)
 {
 	struct owner *o = owner_of("sim:label=long,rate=100M,fifo=4G", SGRING_OPTIONS(.slot_bytes = 1 << 20, .slot_count = 8));
+	char why[PCAP_ERRBUF_SIZE];
+	struct pcap_pkthdr *ph;
+	const u_char *data;
 	struct found f;
+	pcap_t *p;
 
 	(void)state;
 	own_start(o);
@@ -307,6 +311,12 @@ static void a_long_slot_is_several_packets(void **state)
 	assert_int_equal(f.packets, 25);
 	assert_int_equal(f.bytes, 5 << 20);
 	assert_int_equal(f.wrong, 0);
+	/* No reader takes a longer one, nor one that says it was longer. */
+	run_pcap("sim:label=long", "-w", CAPTURE_FILE, "--overwrite", "-c", "2", "-s", "10", NULL);
+	p = pcap_open_offline(CAPTURE_FILE, why);
+	while (pcap_next_ex(p, &ph, &data) == 1)
+		assert_int_equal(ph->len, SGRING_PCAP_PACKET_MAX);
+	pcap_close(p);
 	owner_end(o);
 }
 
