@@ -199,17 +199,22 @@ out:
 	return again;
 }
 
+/* For telling: -1 is the scratch slot. */
+static int slot_index(const struct sgring_slot *slot)
+{
+	return slot ? (int)slot->index : -1;
+}
+
 /* What the transfer says about itself: bytes moved, flags, status. */
 static u32 cell_result(struct sgring_stream *s, const struct sgring_cell *cell, u32 *flags,
 		       s32 *status)
 {
-	int slot = cell->slot ? (int)cell->slot->index : -1;
 	u32 moved = cell->length - cell->residue;
 
 	if (cell->residue > cell->length) {
 		/* Most likely the transfer is right and the driver's sum is wrong. */
 		s->stats.residue_bad++;
-		trace_sgring_error(s, SGRING_ERROR_RESIDUE, slot, cell->residue);
+		trace_sgring_error(s, SGRING_ERROR_RESIDUE, slot_index(cell->slot), cell->residue);
 		*flags |= SGRING_CQE_LENGTH_ASSUMED;
 		*status = -EPROTO;
 		moved = cell->length;
@@ -218,7 +223,7 @@ static u32 cell_result(struct sgring_stream *s, const struct sgring_cell *cell, 
 		s->stats.engine_errors++;
 		*status = -EIO;
 		moved = s->engine.length_known ? moved : 0;
-		trace_sgring_error(s, SGRING_ERROR_ENGINE, slot, moved);
+		trace_sgring_error(s, SGRING_ERROR_ENGINE, slot_index(cell->slot), moved);
 	}
 	if (*status)
 		return moved;
@@ -468,8 +473,7 @@ static bool submit(struct sgring_stream *s, struct sgring_slot *slot)
 	tx = sgring_engine_prep(&s->engine, table);
 	if (!tx) {
 		s->stats.engine_busy++;
-		trace_sgring_error(s, SGRING_ERROR_BUSY, slot ? (int)slot->index : -1,
-				   sgring_inflight(s));
+		trace_sgring_error(s, SGRING_ERROR_BUSY, slot_index(slot), sgring_inflight(s));
 		return false;
 	}
 	/* Not ->stream: a late callback may read that at any time. */
@@ -493,8 +497,7 @@ static bool submit(struct sgring_stream *s, struct sgring_slot *slot)
 	if (dma_submit_error(cell->cookie)) {
 		cell->state = SGRING_CELL_IDLE;
 		s->stats.engine_busy++;
-		trace_sgring_error(s, SGRING_ERROR_BUSY, slot ? (int)slot->index : -1,
-				   sgring_inflight(s));
+		trace_sgring_error(s, SGRING_ERROR_BUSY, slot_index(slot), sgring_inflight(s));
 		return false;
 	}
 	WRITE_ONCE(s->cell_tail, s->cell_tail + 1); /* as in cell_retire() */
@@ -764,7 +767,7 @@ static void callback(struct sgring_cell *cell, const struct dmaengine_result *re
 		if (cell_at(s, index) != cell) {
 			s->stats.odd_callbacks++;
 			trace_sgring_error(s, SGRING_ERROR_ODD,
-					   cell->slot ? (int)cell->slot->index : -1, cell->cookie);
+					   slot_index(cell->slot), cell->cookie);
 		}
 	}
 	cell->state = SGRING_CELL_DONE;
