@@ -16,6 +16,7 @@
 #include <linux/slab.h>
 
 #include "compat.h"
+#include "debugfs.h"
 #include "fault.h"
 #include "reaper.h"
 #include "stream.h"
@@ -204,6 +205,7 @@ struct sgring_stream *sgring_stream_register(const struct sgring_client *client)
 	ret = stream_add(s);
 	if (ret)
 		goto close;
+	sgring_debugfs_add(s);
 	mutex_unlock(&streams_lock);
 	dev_info(&s->dev, "%s on %s, %s\n", s->label[0] ? s->label : "no label",
 		 sgring_engine_name(&s->engine), dma_chan_name(s->engine.chan));
@@ -224,6 +226,7 @@ void sgring_stream_unregister(struct sgring_stream *s)
 	list_del(&s->node);
 	mutex_unlock(&streams_lock);
 	cdev_device_del(&s->cdev, &s->dev);
+	sgring_debugfs_remove(s);
 
 	/* First of all, so that a drain does not keep us. */
 	spin_lock_bh(&s->lock);
@@ -286,6 +289,7 @@ static int __init sgring_init(void)
 	}
 	sgring_class->pm = &stream_pm_ops;
 	sgring_fault_init();
+	sgring_debugfs_init();
 	return 0;
 
 unregister:
@@ -297,6 +301,7 @@ destroy:
 
 static void __exit sgring_exit(void)
 {
+	sgring_debugfs_exit();
 	sgring_fault_exit();
 	class_destroy(sgring_class);
 	unregister_chrdev_region(sgring_devt, STREAMS_MAX);

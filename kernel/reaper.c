@@ -109,6 +109,19 @@ u64 sgring_reaper_bytes(void)
 	return READ_ONCE(reaper_bytes);
 }
 
+/* Slots on the list. Process context. */
+u32 sgring_reaper_slots(void)
+{
+	struct sgring_chunks *chunks;
+	u32 slots = 0;
+
+	mutex_lock(&reaper_lock);
+	list_for_each_entry(chunks, &reaper_list, node)
+		slots++;
+	mutex_unlock(&reaper_lock);
+	return slots;
+}
+
 /* Module exit: drop our references; the last holder frees the pages. */
 void sgring_reaper_exit(void)
 {

@@ -10,6 +10,7 @@ struct sgring_chunks;
 bool sgring_reap(struct sgring_chunks *chunks);
 void sgring_reaper_add(struct sgring_chunks *chunks);
 u64 sgring_reaper_bytes(void);
+u32 sgring_reaper_slots(void);
 void sgring_reaper_exit(void);
 
 #endif /* SGRING_REAPER_H */

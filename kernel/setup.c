@@ -249,6 +249,7 @@ static void note_chunks(struct sgring_stream *s, const struct sgring_slot *slot)
 
 		s->chunk_min = min(s->chunk_min, bytes);
 		s->chunk_max = max(s->chunk_max, bytes);
+		s->chunk_orders[slot->chunks->chunk[i].order]++;
 	}
 	s->segments = max_t(u32, s->segments, slot->table.nents);
 }
@@ -316,6 +317,7 @@ static int slots_make(struct sgring_stream *s, struct sgring_chunk_plan *plan,
 		return ret;
 	s->chunk_min = U64_MAX;
 	s->chunk_max = 0;
+	memset(s->chunk_orders, 0, sizeof(s->chunk_orders));
 	s->segments = 0;
 	s->slots = kvcalloc(s->setup.slot_count, sizeof(*s->slots), SGRING_GFP_LIST);
 	if (!s->slots) {

@@ -122,6 +122,7 @@ struct sgring_message {
  * @label: a copy
  * @id: N of /dev/sgringN
  * @node: in the list of all streams
+ * @debugfs: its directory there, or an error
  *
  * Under @mutex:
  * @mutex: see above
@@ -138,6 +139,7 @@ struct sgring_message {
  * @memory_bytes: charged
  * @chunk_min: bytes of the smallest chunk
  * @chunk_max: bytes of the largest chunk
+ * @chunk_orders: chunks of each order
  * @segments: most in a slot
  * @slots: setup.slot_count of them
  * @scratch: for dropping, and for the end of a packet that must not be cut
@@ -211,6 +213,7 @@ struct sgring_stream {
 	char label[SGRING_NAME_BYTES];
 	int id;
 	struct list_head node;
+	struct dentry *debugfs;
 
 	struct mutex mutex;		/* the life of the stream */
 	struct sgring_engine engine;
@@ -226,6 +229,7 @@ struct sgring_stream {
 	u64 memory_bytes;
 	u64 chunk_min;
 	u64 chunk_max;
+	u64 chunk_orders[SGRING_MAX_ORDER + 1];
 	u32 segments;
 	struct sgring_slot *slots;
 	struct sgring_slot scratch;

@@ -123,6 +123,11 @@ void json_number(const char *key, uint64_t value)
 	put(key, json_object_new_uint64(value));
 }
 
+void json_signed(const char *key, int64_t value)
+{
+	put(key, json_object_new_int64(value));
+}
+
 void json_rate(const char *key, double value)
 {
 	char text[350];

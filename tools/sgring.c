@@ -24,6 +24,7 @@ static const char help[] =
 	"  top [NAME...]                  the same on a full screen, with the last minute\n"
 	"  dump NAME                      its rings at one moment: who has which slot\n"
 	"  pcap NAME -w FILE              its slots as packets, for tcpdump and Wireshark\n"
+	"  trace [NAME]                   what the driver does, event by event (root)\n"
 	"\n"
 	"Capture, without a copy, and no loss is silent:\n"
 	"  record NAME -o RUN             to RUN.data, with RUN.index beside it\n"
@@ -47,6 +48,7 @@ static const struct {
 	{ "top", top_main },
 	{ "dump", dump_main },
 	{ "pcap", pcap_main },
+	{ "trace", trace_main },
 	{ "record", record_main },
 	{ "send", send_main },
 	{ "recv", recv_main },
