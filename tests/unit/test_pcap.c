@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -50,12 +50,15 @@ static void *own(void *arg)
 		err = sgring_next(o->s, &b, 20);
 		if (err == -ETIMEDOUT)
 			continue;
+		/* What is played is played again: the command may be late. */
+		if (err == -ENODATA && !sgring_start(o->s))
+			continue;
 		if (err)
 			break;
 		if (o->late_us)
 			usleep(o->late_us);
 		sgring_return(o->s, &b);
-		o->slots++;
+		__atomic_add_fetch(&o->slots, 1, __ATOMIC_RELAXED);
 	}
 	__atomic_store_n(&o->ended, true, __ATOMIC_RELAXED);
 	return NULL;
@@ -143,6 +146,7 @@ struct found {
 	uint64_t missed;
 	uint64_t bytes;
 	uint32_t epoch;
+	uint64_t first;		/* sequence */
 	struct sgring_cqe last;
 	bool ended;
 };
@@ -183,6 +187,8 @@ static struct found read_file(const char *path)
 		f.epoch = h.epoch;
 		f.ended = h.entry.flags & SGRING_CQE_EOS;
 		if (!h.offset_bytes && !f.ended) {
+			if (!f.slots)
+				f.first = h.entry.sequence;
 			if (f.slots++) {
 				f.missed += h.missed;
 				assert_int_equal(h.entry.sequence, f.last.sequence + 1 + h.missed);
@@ -207,8 +213,8 @@ static void every_slot_is_a_packet_with_what_is_known_of_it(void **state)
 	own_start(o);
 	code = run_pcap("sim:label=every", "-w", CAPTURE_FILE, "--overwrite", "-q", "-c", "40", NULL);
 	f = read_file(CAPTURE_FILE);
-	/* The sequence of the first is whatever it was. */
-	assert_true(code == EXIT_OK || (code == EXIT_LOST && f.missed));
+	/* On a busy machine it may have been too late for some. */
+	assert_true(code == EXIT_LOST || (code == EXIT_OK && !f.missed));
 	assert_int_equal(f.slots, 40);
 	assert_int_equal(f.packets, 40);
 	assert_int_equal(f.wrong, 0);
@@ -455,8 +461,12 @@ static void a_reader_that_goes_is_an_end(void **state)
 static void *close_soon(void *arg)
 {
 	struct owner *o = arg;
+	struct stat st;
 
-	usleep(300000);
+	/* The losses are behind it, and something is in the file. */
+	while (stat(CAPTURE_FILE, &st) || st.st_size < 1000000 ||
+	       __atomic_load_n(&o->slots, __ATOMIC_RELAXED) < 100)
+		usleep(10000);
 	__atomic_store_n(&o->stop, true, __ATOMIC_RELAXED);
 	pthread_join(o->thread, NULL);
 	o->thread = 0;
@@ -474,6 +484,7 @@ static void it_ends_with_its_owner_and_tells_what_was_lost(void **state)
 	int code;
 
 	(void)state;
+	unlink(CAPTURE_FILE);
 	own_start(o);
 	pthread_create(&thread, NULL, close_soon, o);
 	code = run_pcap("sim:label=ends", "-w", CAPTURE_FILE, "--overwrite", NULL);
@@ -481,7 +492,7 @@ static void it_ends_with_its_owner_and_tells_what_was_lost(void **state)
 	must_say("its owner has closed the stream");
 	f = read_file(CAPTURE_FILE);
 	assert_true(f.slots > 0);
-	if (f.last.sequence >= 30 && !f.missed) {
+	if (f.first < 30 && f.last.sequence >= 30 && !f.missed) {
 		assert_int_equal(code, EXIT_LOST);
 		must_say("LOST 1000 bytes in 1 gaps");
 	}
