@@ -262,6 +262,12 @@ static void streams_tell_what_they_refused(void **state)
 	put("/sys/class/sgring/sgring0/refused_last", "-EMSGSIZE slot of 8 MiB\033[2J\n");
 	doctor(0, "");
 	says("sgring0: refused 3 times, the last: -EMSGSIZE slot of 8 MiB?[2J");
+	/* In their order; these two have no device file. */
+	put("/sys/class/sgring/sgring10/label", "b\n");
+	put("/sys/class/sgring/sgring9/label", "a\n");
+	doctor(2, "");
+	says("sgring9 (a)");
+	assert_true(strstr(out, "sgring9 (a)") < strstr(out, "sgring10 (b)"));
 	put("/sys/class/sgring/sgring0/state", "dead\n");
 	doctor(2, "");
 	says("its device is gone");
