@@ -444,10 +444,10 @@ static void errors_of_the_engine_are_told_each_by_its_name(void **state)
 	knob_set_text("rx0", "residue", "bogus");
 	until_error(&s, "what=residue");
 	knob_set_text("rx0", "residue", "ok");
-	/* Everything goes back to the engine: there is something to be late. */
+	/* What is returned goes to an engine that has nothing: something is there to be late. */
 	knob_set("rx0", "stall", 1);
 	assert_true(WAIT_FOR((sgring_cq_ready(&s.cq) ? stream_return(&s, stream_next(&s).slot, 0) : (void)0,
-			      stats_of(s.fd).slots_engine == 2), LONG_MS));
+			      stats_of(s.fd).slots_engine), LONG_MS));
 	knob_set("rx0", "late_next", 1);
 	stream_stop(&s);
 	knob_set("rx0", "stall", 0);
