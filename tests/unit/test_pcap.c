@@ -592,7 +592,8 @@ static void a_capture_is_played_as_it_was(void **state)
 	assert_int_equal(sgring_start(s), 0);
 	assert_int_equal(sgring_next(s, &b, 5000), 0);
 	sgring_return(s, &b);
-	assert_return_code(sgring_stop(s, 0, 0), 0);
+	err = sgring_stop(s, 0, 0);
+	assert_true(err >= 0 || err == -EBADFD);	/* it may have ended already */
 	while (!sgring_next(s, &b, 5000))
 		sgring_return(s, &b);
 	assert_int_equal(sgring_start(s), 0);
