@@ -120,6 +120,7 @@ static struct sgring_stream *stream_alloc(const struct sgring_client *client)
 	s->client.channel = kstrdup(client->channel, GFP_KERNEL);
 	s->client.label = s->label;
 	mutex_init(&s->mutex);
+	spin_lock_init(&s->note_lock);
 	mutex_init(&s->observer_lock);
 	mutex_init(&s->read_lock);
 	INIT_LIST_HEAD(&s->node);
@@ -222,17 +223,17 @@ EXPORT_SYMBOL_GPL(sgring_stream_register);
 
 void sgring_stream_unregister(struct sgring_stream *s)
 {
+	/* First of all, so that nobody who drains or arms keeps us. */
+	spin_lock_bh(&s->lock);
+	WRITE_ONCE(s->dead, true);
+	spin_unlock_bh(&s->lock);
+	wake_up_all(&s->idle_wait);
+
 	mutex_lock(&streams_lock);
 	list_del(&s->node);
 	mutex_unlock(&streams_lock);
 	cdev_device_del(&s->cdev, &s->dev);
 	sgring_debugfs_remove(s);
-
-	/* First of all, so that a drain does not keep us. */
-	spin_lock_bh(&s->lock);
-	WRITE_ONCE(s->dead, true);
-	spin_unlock_bh(&s->lock);
-	wake_up_all(&s->idle_wait);
 	sgring_lock_settled(s);
 	sgring_stop(s, false, 0, -ENODEV, NULL);
 	if (s->rings.kernel) {

@@ -95,7 +95,8 @@ static int flight_show(struct seq_file *m, void *unused)
 
 		seq_printf(m, "%u %d %s %u %d %u %u %u %llu\n", (head + i) % SGRING_CELLS,
 			   copy[i].slot, words[cell->state], cell->arm, cell->cookie,
-			   cell->length, cell->residue, cell->failed, cell->time_ns);
+			   cell->length, cell->residue, cell->failed,
+			   cell->state == SGRING_CELL_SUBMITTED ? 0 : cell->time_ns);
 	}
 	kvfree(copy);
 	return 0;

@@ -116,8 +116,10 @@ u32 sgring_reaper_slots(void)
 	u32 slots = 0;
 
 	mutex_lock(&reaper_lock);
-	list_for_each_entry(chunks, &reaper_list, node)
+	list_for_each_entry(chunks, &reaper_list, node) {
 		slots++;
+		cond_resched();
+	}
 	mutex_unlock(&reaper_lock);
 	return slots;
 }

@@ -504,9 +504,9 @@ int sgring_setup(struct sgring_stream *s, struct file *file, struct sgring_setup
 		sgring_refused(s, ret, message->text);
 		return ret;
 	}
-	spin_lock_bh(&s->lock);
+	spin_lock(&s->note_lock);
 	s->owner_pid = get_pid(task_tgid(current));
-	spin_unlock_bh(&s->lock);
+	spin_unlock(&s->note_lock);
 	smp_store_release(&s->owner, file); /* a poll of it finds the rings; it takes no mutex */
 	s->setups++;
 	return 0;
@@ -544,9 +544,11 @@ void sgring_teardown(struct sgring_stream *s)
 	rings = s->rings;
 	s->rings = (struct sgring_rings){};
 	WRITE_ONCE(s->owner, NULL);
+	spin_unlock_bh(&s->lock);
+	spin_lock(&s->note_lock);
 	pid = s->owner_pid;
 	s->owner_pid = NULL;
-	spin_unlock_bh(&s->lock);
+	spin_unlock(&s->note_lock);
 	put_pid(pid);
 	slots_free(s);
 	sgring_rings_free(&rings);

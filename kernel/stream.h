@@ -132,7 +132,10 @@ struct sgring_message {
  * @gone: it has gone: all there will ever be is in the CQ
  * @leak: an engine could not be stopped; the memory is never freed
  * @owner: the open file that set it up
- * @owner_pid: of the process that did; written under @lock too
+ * @note_lock: what the attributes tell
+ * @owner_pid: of the process that did; under @note_lock
+ * @refused: set-ups, arms and starts that were refused, of all owners; under @note_lock
+ * @refused_last: the last of them; under @note_lock
  * @reading: the owner is a reader, not a user of the rings
  * @setup: what is in force
  * @stride: bytes from slot to slot
@@ -190,8 +193,6 @@ struct sgring_message {
  * @batch_until: when they are told of what came since, though it is no whole batch;
  *	0: nobody waits for it, or nothing came
  * @stats: counters
- * @refused: set-ups, arms and starts that were refused, of all owners
- * @refused_last: the last of them
  * @sq_timer: looks at the SQ, and at the gate, of a starved stream
  * @wake_timer: ends a wake-up batch
  *
@@ -222,7 +223,10 @@ struct sgring_stream {
 	bool gone;
 	bool leak;
 	struct file *owner;
+	spinlock_t note_lock;		/* innermost; never in softirq */
 	struct pid *owner_pid;
+	u64 refused;
+	struct sgring_message refused_last;
 	bool reading;
 	struct sgring_setup setup;
 	u64 stride;
@@ -278,8 +282,6 @@ struct sgring_stream {
 	u32 announced;
 	ktime_t batch_until;
 	struct sgring_stats stats;
-	u64 refused;
-	struct sgring_message refused_last;
 	struct hrtimer sq_timer;
 	struct hrtimer wake_timer;
 

@@ -3,7 +3,8 @@
  * sgring: the attributes in /sys/class/sgring/sgringN; see ABI-sysfs-class-sgring
  *
  * For those who look on: nothing here takes the stream's mutex, so that a reader
- * never waits for a set-up or an arm. Process context.
+ * never waits for a set-up or an arm; nor its spinlock, so that no completion
+ * waits for readers, who may be anybody. Process context.
  */
 #include <linux/device.h>
 #include <linux/err.h>
@@ -30,10 +31,10 @@ void sgring_refused(struct sgring_stream *s, int err, const char *text)
 {
 	struct sgring_message *m = &s->refused_last;
 
-	spin_lock_bh(&s->lock);
+	spin_lock(&s->note_lock);
 	s->refused++;
 	snprintf(m->text, sizeof(m->text), "%pe %s", ERR_PTR(err), text);
-	spin_unlock_bh(&s->lock);
+	spin_unlock(&s->note_lock);
 }
 
 static ssize_t label_show(struct device *dev, struct device_attribute *attr, char *buf)
@@ -72,9 +73,9 @@ static ssize_t owner_pid_show(struct device *dev, struct device_attribute *attr,
 	struct pid *pid;
 	pid_t number;
 
-	spin_lock_bh(&s->lock);
+	spin_lock(&s->note_lock);
 	pid = get_pid(s->owner_pid);
-	spin_unlock_bh(&s->lock);
+	spin_unlock(&s->note_lock);
 	rcu_read_lock();
 	number = pid_task(pid, PIDTYPE_TGID) ? pid_vnr(pid) : 0;
 	rcu_read_unlock();
@@ -102,9 +103,9 @@ static ssize_t refused_show(struct device *dev, struct device_attribute *attr, c
 	struct sgring_stream *s = stream_of(dev);
 	u64 refused;
 
-	spin_lock_bh(&s->lock);
+	spin_lock(&s->note_lock);
 	refused = s->refused;
-	spin_unlock_bh(&s->lock);
+	spin_unlock(&s->note_lock);
 	return sysfs_emit(buf, "%llu\n", refused);
 }
 static DEVICE_ATTR_RO(refused);
@@ -114,9 +115,9 @@ static ssize_t refused_last_show(struct device *dev, struct device_attribute *at
 	struct sgring_stream *s = stream_of(dev);
 	struct sgring_message m;
 
-	spin_lock_bh(&s->lock);
+	spin_lock(&s->note_lock);
 	m = s->refused_last;
-	spin_unlock_bh(&s->lock);
+	spin_unlock(&s->note_lock);
 	return sysfs_emit(buf, "%s\n", m.text);
 }
 static DEVICE_ATTR_RO(refused_last);

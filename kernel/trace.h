@@ -163,7 +163,7 @@ TRACE_EVENT(sgring_publish,
 		      __entry->status, __entry->engine_slots, __entry->pending)
 );
 
-/* The engine has run dry, or has a slot again after @stalled_ns. */
+/* The engine has run dry, or has a slot again, or is being stopped, after @stalled_ns. */
 TRACE_EVENT(sgring_starve,
 	    TP_PROTO(const struct sgring_stream *s, u64 stalled_ns),
 	    TP_ARGS(s, stalled_ns),
