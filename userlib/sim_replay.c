@@ -354,6 +354,10 @@ static int next_slot(struct sgring_replay *r)
 		};
 		memcpy(r->hello.label, first.label, sizeof(first.label));
 	}
+	if (first.slot_count != r->hello.slot_count || first.slot_bytes != r->hello.slot_bytes)
+		return sgring_fail(EPROTO, "%s: byte %" PRIu64 ": %" PRIu32 " slots of %" PRIu32 " bytes, and there were %" PRIu32 " of %" PRIu64,
+				   r->path, at, first.slot_count, first.slot_bytes,
+				   r->hello.slot_count, r->hello.slot_bytes);
 	r->entry = first.entry;
 	r->piece_count = 0;
 	h = first;

@@ -28,16 +28,19 @@ static void name_of(const struct sgring_sim_options *o, char *name, size_t room)
 	int n = snprintf(name, room, "sim:rate=%" PRIu64 ",fifo=%" PRIu64 ",packet=%" PRIu64
 			 ",jitter=%" PRIu64 ",stream=%" PRIu32 ",pages=%s,fill=%d,spin=%d,width=%" PRIu32
 			 ",segment=%" PRIu64 ",segments=%" PRIu32 ",fail=%" PRIu64 ",short=%" PRIu64
-			 ",lose=%" PRIu64 "@%" PRIu64 ",pause=%" PRIu64 ",end=%" PRIu64 ",die=%" PRIu64,
+			 ",lose=%" PRIu64 "@%" PRIu64 ",pause=%" PRIu64 ",end=%" PRIu64 ",die=%" PRIu64
+			 ",speed=%" PRIu32 ".%03" PRIu32,
 			 o->rate, o->fifo_bytes, o->packet_bytes, o->packet_jitter, o->stream,
 			 pages[o->pages], o->fill, o->spin, o->width, o->segment_bytes, o->segments,
 			 o->fail_at, o->short_at, o->lose_bytes, o->lose_at, o->pause_at, o->end_at,
-			 o->die_at);
+			 o->die_at, o->speed / 1000, o->speed % 1000);
 
 	if (o->label[0])
 		n += snprintf(name + n, room - (size_t)n, ",label=%s", o->label);
 	if (o->file[0])
 		snprintf(name + n, room - (size_t)n, ",file=%s", o->file);
+	if (o->replay[0])
+		snprintf(name + n, room - (size_t)n, ",replay=%s", o->replay);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
