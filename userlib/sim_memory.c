@@ -272,7 +272,9 @@ static u32 power_of_two(u32 n)
 
 static void free_rings(struct sgring_rings *r, int memfd)
 {
-#ifndef __SANITIZE_THREAD__
+#ifdef __SANITIZE_THREAD__
+	(void)r;
+#else
 	if (r->kernel)
 		munmap(r->kernel, r->kernel_bytes);
 	if (r->user)
