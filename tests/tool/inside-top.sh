@@ -13,7 +13,7 @@ top_shows_all_streams_and_their_troubles() {
 	live rx1 --slots 16
 	screen 'see 7 streams, every 0.2 s' 'see rx0           running' 'see rx1           running' \
 		'see rx2           unused' 'see completion to return, last minute: half' \
-		"run echo 3 >$DUMMY/rx0/fail_next" 'see transfers failed' \
+		"run echo 3 >$DUMMY/rx0/fail_next" 'see 3 failed' \
 		"run echo 1 >$DUMMY/rx0/stall" 'see rx0           running       0.0       0' \
 		"run echo 0 >$DUMMY/rx0/stall" 'down' 'down' 'see (sgring2): unused' \
 		'size 40x120' 'see (sgring2): unused' 'show' 'type q' 'exit 0' 'restored'
