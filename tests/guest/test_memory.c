@@ -349,18 +349,6 @@ static void fragmented_memory_gives_smaller_chunks_and_right_data(void **state)
 	kills = proc_number("/proc/vmstat", "oom_kill");
 	parameter_set("limit_stream_mb", 1000);
 	parameter_set("limit_total_mb", 1000);
-	/*
-	 * A debug kernel keeps the stack of each allocation, once, and kills for a
-	 * block of 16 KiB to put it in: that is over before there are none.
-	 */
-	for (slot = 0; slot < 2; slot++) {
-		s = stream_open("rx0", &(struct sgring_setup){
-			.slot_bytes = 2 * MIB, .slot_count = 8, .chunk_bytes = slot ? 4 * KIB : 0,
-			.chunk_policy = slot ? SGRING_CHUNK_EQUAL : SGRING_CHUNK_MIXED });
-		stream_start(&s);
-		stream_run(&s, 20);
-		stream_close(&s);
-	}
 	fragment(&p, 20 * 1024);
 	/* Much more than is left in one piece, and some is left to others. */
 	count = proc_number("/proc/meminfo", "MemAvailable") / 1024 * 2 / 3 / 2;
